@@ -1,0 +1,157 @@
+// The ports: what an organ needs from the others, said once. Each has two implementations, the real one and its twin for
+// tests and simulation. All CIDs of one multihash name the same block: stores are keyed by multihash.
+import type { CID } from 'multiformats/cid'
+import type { Abortable } from '../base/abort.ts'
+import type { Block } from './block.ts'
+import type { PeerId, PeerInfo, Provider } from './peer.ts'
+import type { Progress, Reporting } from './progress.ts'
+
+/** The CIDs that a block links to, in order, without duplicates removed. Pure. Throws for a codec it does not know. */
+export type LinksOf = (block: Block) => CID[]
+
+/** Anything that gives verified blocks: a store, or a fetch that looks further. */
+export interface BlockReader {
+  /** Throws NOT_FOUND, CORRUPT or REFERENCE_CHANGED; never wrong bytes. The bytes are the caller's to read, not to change. */
+  get(cid: CID, options?: Abortable): Promise<Block>
+}
+
+/** A block whose bytes stay in a user's own file. */
+export interface BlockReference {
+  /** Absolute path. */
+  path: string
+  offset: number
+  length: number
+  /** Modification time of the file when its bytes were read, milliseconds, as fs.Stats gives it. */
+  mtimeMs: number
+}
+
+/** While a lease is held, no block written or touched under it is collected. */
+export interface Lease extends Disposable {
+  readonly reason: string
+}
+
+export interface BlockStore extends BlockReader {
+  /** True if the block is here (its bytes may still have rotted). Identity CIDs are always here. */
+  has(cid: CID): boolean
+  /** Size in bytes; undefined if the block is not here. */
+  sizeOf(cid: CID): number | undefined
+  /**
+   * The bytes as they lie on the disk, unverified: only for sending to a peer, who verifies. Throws NOT_FOUND and
+   * REFERENCE_CHANGED like get.
+   */
+  unverified(cid: CID, options?: Abortable): Promise<Uint8Array>
+  lease(reason: string): Lease
+  /** A writer whose blocks live at least as long as the lease. */
+  writer(lease: Lease): BlockWriter
+}
+
+/** A stream of blocks into the store, durable in groups. Not closed, only flushed. */
+export interface BlockWriter {
+  /** Takes a block; waits while too many bytes are on their way to the disk. Not durable before `flush`. Throws DISK_FULL. */
+  put(block: Block, options?: Abortable): Promise<void>
+  /** Takes a block whose bytes stay in the user's file. */
+  putReference(block: Block, reference: BlockReference, options?: Abortable): Promise<void>
+  /** Brings a block that is already here under this writer's lease; false if it is not here. */
+  touch(cid: CID): boolean
+  /** Resolves when everything taken so far is durable (fsync). Throws what made that impossible; nothing is believed then. */
+  flush(options?: Abortable): Promise<void>
+}
+
+export type TableOperation = { put: string; value: Uint8Array } | { delete: string }
+
+/** A durable, ordered map with string keys (compared by code unit). Organs keep their state in Tables of their own. */
+export interface Table {
+  get(key: string): Uint8Array | undefined
+  /** Entries with `from <= key < to`, in key order. Safe while the table changes. */
+  range(bounds: { from?: string; to?: string; limit?: number }): Iterable<[key: string, value: Uint8Array]>
+  /** All or nothing; resolves when durable. */
+  write(operations: TableOperation[]): Promise<void>
+}
+
+/** A bidirectional byte stream to one peer, with back-pressure both ways. */
+export interface Channel {
+  readonly peer: PeerId
+  readonly protocol: string
+  /** Queues the pieces in order, as one write; resolves when the stream takes more. Throws when the stream is gone. */
+  write(pieces: Uint8Array[], options?: Abortable): Promise<void>
+  /** The next bytes, at least one piece; undefined when the other side closed cleanly. Throws when the stream broke. */
+  read(options?: Abortable): Promise<Uint8Array[] | undefined>
+  /** Ends our side, after what was written. */
+  close(options?: Abortable): Promise<void>
+  /** Drops the stream; pending reads and writes reject with the reason. */
+  abort(reason: Error): void
+}
+
+export interface HandlerOptions {
+  /** Streams of this protocol that one connection may have open at a time. */
+  streamsMax: number
+}
+
+export interface Connected extends PeerInfo {
+  direction: 'in' | 'out'
+  relayed: boolean
+  latencyMs?: number | undefined
+  /** Protocols that identify told. */
+  protocols: string[]
+}
+
+export interface Network {
+  readonly self: PeerId
+  /** Multiaddrs at which others may reach this peer, with `/p2p/` tail. */
+  addresses(): string[]
+  connected(): Connected[]
+  /** Dials a multiaddr or a known peer. Throws DIAL_FAILED with the reason. */
+  connect(target: string | PeerInfo, options?: Abortable): Promise<PeerId>
+  /** Opens a stream, dialing if need be; of several protocols the first that the peer speaks. Throws PROTOCOL_UNSUPPORTED, DIAL_FAILED. */
+  open(peer: PeerId | PeerInfo, protocols: string[], options?: Abortable): Promise<Channel>
+  /** Serves a protocol; the stream is aborted if the handler throws. Returns the way to stop. */
+  handle(
+    protocol: string,
+    options: HandlerOptions,
+    handler: (channel: Channel) => Promise<void>,
+  ): Promise<() => Promise<void>>
+  /** Calls back when a peer's first connection opens (after identify) or its last one closes. */
+  onPeer(listen: (event: { peer: PeerId; connected: boolean }) => void): () => void
+}
+
+export interface Dht {
+  /** Servers in the routing table. */
+  size(): number
+  /** The servers nearest to SHA-256(key), nearest first, at most 20. Throws if none is known. */
+  closest(key: Uint8Array, options?: Abortable): Promise<PeerInfo[]>
+  /** Tells one server that this peer provides these multihashes, over one stream. */
+  addProviders(server: PeerInfo, multihashes: Uint8Array[], options?: Abortable): Promise<void>
+  /** Providers as they are found. Ends when the lookup ends. */
+  findProviders(cid: CID, options?: Abortable): AsyncIterable<PeerInfo>
+}
+
+/** Finding who provides a CID: the routing organ, as the exchange sees it. */
+export type FindProviders = (cid: CID, options?: Abortable) => AsyncIterable<Provider>
+
+export interface FetchReport {
+  blocks: number
+  bytes: number
+  /** Payload bytes by the peer that sent them. */
+  sources: Record<PeerId, number>
+}
+
+/** A running fetch: it finds providers as needed, takes from several at once, and stores what it verified. */
+export interface FetchSession extends BlockReader, AsyncDisposable {
+  /** From the store, or from peers, then stored. Throws NO_PROVIDERS, STALLED, with a reason people understand. */
+  get(cid: CID, options?: Abortable): Promise<Block>
+  /** Brings every block at and below root into the store, durably. */
+  fetchDag(root: CID, options?: Abortable): Promise<void>
+  report(): FetchReport
+}
+
+export interface FetchOptions extends Reporting, Abortable {
+  /** Peers to ask first, before any search. */
+  hints?: PeerInfo[]
+}
+
+export interface Fetcher {
+  /** Opens a session for content below `root`, whose providers are those of the root. Blocks live as long as `lease`. */
+  session(root: CID, lease: Lease, options?: FetchOptions): FetchSession
+}
+
+export type OnProgress = (progress: Progress) => void

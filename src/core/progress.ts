@@ -1,0 +1,27 @@
+// What a long operation tells while it runs, for progress bars and event streams.
+
+export type Phase =
+  | 'reading'
+  | 'looking up'
+  | 'dialing'
+  | 'fetching'
+  | 'verifying'
+  | 'writing'
+  | 'marking'
+  | 'sweeping'
+  | 'announcing'
+
+export interface Progress {
+  phase: Phase
+  /** Units done so far. Never falls within a phase. */
+  done: number
+  /** Units in all, as far as known by now; may grow. */
+  total?: number | undefined
+  unit: 'bytes' | 'blocks' | 'files' | 'peers'
+  /** What it is doing right now: a path, a peer, or why it waits. */
+  note?: string | undefined
+}
+
+export interface Reporting {
+  onProgress?: ((progress: Progress) => void) | undefined
+}

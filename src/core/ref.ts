@@ -1,0 +1,37 @@
+// A REF is what people type to say which content they mean: a CID, `CID/a/b`, `/ipfs/CID/a/b` or `ipfs://CID/a/b`.
+import { CID } from 'multiformats/cid'
+import { CoreError } from './block.ts'
+import { limits } from './limits.ts'
+
+export interface Ref {
+  root: CID
+  /** Names below the root, in order; empty for the root itself. */
+  path: string[]
+}
+
+/** Throws REF_INVALID with a sentence that says what is wrong. */
+export function parseRef(text: string): Ref {
+  const bare = text.replace(/^ipfs:\/\//, '').replace(/^\/ipfs\//, '')
+  const [root = '', ...rest] = bare.split('/')
+  const path = rest.filter((name) => name !== '')
+  if (path.some((name) => name === '.' || name === '..'))
+    throw new CoreError('REF_INVALID', `'${text}' has '.' or '..' in its path; name the entries themselves`)
+  if (path.length > limits.pathDepthMax)
+    throw new CoreError('REF_INVALID', `'${text.slice(0, 60)}…' has more than ${limits.pathDepthMax} levels`)
+  return { root: parseCid(root, text), path }
+}
+
+/** Throws REF_INVALID. */
+export function parseCid(text: string, whole = text): CID {
+  try {
+    return CID.parse(text)
+  } catch {
+    const shown = whole.length > 80 ? `${whole.slice(0, 80)}…` : whole
+    throw new CoreError('REF_INVALID', `'${shown}' is not a CID; one looks like bafybei… or Qm…`)
+  }
+}
+
+/** The REF as people would type it again. */
+export function formatRef({ root, path }: Ref): string {
+  return [root.toString(), ...path].join('/')
+}
