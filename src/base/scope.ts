@@ -20,6 +20,14 @@ export class Scope implements AsyncDisposable {
     return resource
   }
 
+  /** Hands everything over to a new scope: for an opener that has succeeded and lets its caller do the closing. */
+  move(): Scope {
+    const next = new Scope()
+    next.#closers = this.#closers
+    this.#closers = []
+    return next
+  }
+
   close(): Promise<void> {
     this.#closed ??= this.#closeAll()
     return this.#closed

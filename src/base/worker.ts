@@ -12,6 +12,8 @@ export interface Worker {
   /** One sentence: what it is doing, or waiting for. */
   status(): string
   step(signal: AbortSignal): Promise<StepResult>
+  /** Takes a function that ends the wait for the next step early, for a worker whose work comes from outside. */
+  onWork?(wake: () => void): void
 }
 
 export interface WorkerStatus {
@@ -40,6 +42,7 @@ export class WorkerLoop {
     this.#worker = deps.worker
     this.#clock = deps.clock
     this.#log = deps.log
+    this.#worker.onWork?.(() => this.wake())
   }
 
   start(): void {

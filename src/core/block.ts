@@ -57,11 +57,18 @@ export class Block {
   }
 }
 
+/** The digest by multihash code; undefined for hashes that we do not know. */
+export function digestOf(code: number, bytes: Uint8Array): Uint8Array | undefined {
+  if (code === identityCode) return bytes.byteLength <= limits.identityBytesMax ? bytes : undefined
+  const name = hashNames.get(code)
+  return name === undefined ? undefined : hashed(name, bytes)
+}
+
 /** True if the bytes have the CID's hash. Throws HASH_UNSUPPORTED. */
 export function matches(cid: CID, bytes: Uint8Array): boolean {
   requireKnownHash(cid)
   const { code, digest } = cid.multihash
-  const actual = code === identityCode ? bytes : digestOf(hashNames.get(code)!, bytes)
+  const actual = code === identityCode ? bytes : hashed(hashNames.get(code)!, bytes)
   return equalPrefix(actual, digest, code)
 }
 
@@ -83,7 +90,7 @@ export function inlineBytes(cid: CID): Uint8Array | undefined {
 }
 
 export function sha256(bytes: Uint8Array): Uint8Array {
-  return digestOf('sha256', bytes)
+  return hashed('sha256', bytes)
 }
 
 // A digest shorter than its hash is a truncation, which would make forgery cheap: refused.
@@ -92,7 +99,7 @@ function equalPrefix(actual: Uint8Array, expected: Uint8Array, code: number): bo
   return Buffer.compare(actual, expected) === 0
 }
 
-function digestOf(name: string, bytes: Uint8Array): Uint8Array {
+function hashed(name: string, bytes: Uint8Array): Uint8Array {
   const digest =
     typeof hashOnce === 'function' ? hashOnce(name, bytes, 'buffer') : createHash(name).update(bytes).digest()
   return new Uint8Array(digest.buffer, digest.byteOffset, digest.byteLength)

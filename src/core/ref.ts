@@ -24,6 +24,8 @@ export function parseRef(text: string): Ref {
 /** Throws REF_INVALID. */
 export function parseCid(text: string, whole = text): CID {
   try {
+    // Decoding takes time that grows with the square of the length.
+    if (text.length > limits.cidCharactersMax) throw new Error('too long')
     return CID.parse(text)
   } catch {
     const shown = whole.length > 80 ? `${whole.slice(0, 80)}…` : whole

@@ -1,0 +1,91 @@
+// One of the two processes of `bench fetch`: it serves files, or fetches them into a new home, as its parent says.
+
+import { systemClock } from '../base/clock.ts'
+import { sentenceOf } from '../base/errors.ts'
+import { silentLog } from '../base/log.ts'
+import { systemRandom } from '../base/random.ts'
+import type { Channel } from '../core/ports.ts'
+import { type Host, openHost } from '../net/host.ts'
+import { newIdentity } from '../net/identity.ts'
+import { Home } from '../node/home.ts'
+import { openPeer } from '../node/open.ts'
+import { memoryTable } from '../store/memory.ts'
+
+export type FetchCommand =
+  | { role: 'serve'; home: string; paths: string[] }
+  | { role: 'fetch'; home: string; line: string; rawAddress: string; cid?: string; rawBytes?: number }
+
+export interface RoleAnswer {
+  seconds: number
+  peakRssBytes: number
+  line?: string
+  rawAddress?: string
+  cids?: string[]
+  failed?: string
+}
+
+const rawProtocol = '/potluck/bench-raw/1.0.0'
+const pieceBytes = 1 << 20
+const quiet = { listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false }
+let rawHost: Host | undefined
+
+process.on('message', (command: FetchCommand) => {
+  const answer = command.role === 'serve' ? serve(command.home, command.paths) : fetch(command)
+  answer.then(send, (error) => send({ failed: sentenceOf(error) }))
+})
+
+function send(answer: Partial<RoleAnswer>): void {
+  process.send?.({ seconds: 0, peakRssBytes: process.resourceUsage().maxRSS * 1024, ...answer })
+}
+
+async function serve(home: string, paths: string[]): Promise<Partial<RoleAnswer>> {
+  const peer = await online(home)
+  const cids: string[] = []
+  for (const path of paths) cids.push((await peer.add(path)).cid)
+  const { line } = await peer.invite()
+  rawHost = await bareHost()
+  await rawHost.network.handle(rawProtocol, { streamsMax: 4 }, sendRaw)
+  return { line, rawAddress: rawHost.network.addresses()[0] ?? '', cids }
+}
+
+// The request is the number of bytes, as text.
+async function sendRaw(channel: Channel): Promise<void> {
+  const asked = await channel.read()
+  const piece = new Uint8Array(pieceBytes)
+  for (let left = Number(Buffer.concat(asked ?? []).toString()); left > 0; left -= pieceBytes)
+    await channel.write([piece])
+  await channel.close()
+}
+
+async function fetch(command: FetchCommand & { role: 'fetch' }): Promise<Partial<RoleAnswer>> {
+  if (command.rawBytes !== undefined) return { seconds: await rawSeconds(command.rawAddress, command.rawBytes) }
+  if (command.cid === undefined) return {}
+  await using peer = await online(command.home)
+  await peer.join(command.line)
+  const startedMs = performance.now()
+  await peer.pinAdd(command.cid)
+  return { seconds: (performance.now() - startedMs) / 1000 }
+}
+
+async function rawSeconds(address: string, sizeBytes: number): Promise<number> {
+  rawHost ??= await bareHost()
+  const server = await rawHost.network.connect(address)
+  const channel = await rawHost.network.open(server, [rawProtocol])
+  const startedMs = performance.now()
+  await channel.write([Buffer.from(String(sizeBytes))])
+  let received = 0
+  for (let pieces = await channel.read(); pieces; pieces = await channel.read())
+    for (const piece of pieces) received += piece.byteLength
+  const seconds = (performance.now() - startedMs) / 1000
+  if (received < sizeBytes) throw new Error(`the bare stream ended after ${received} of ${sizeBytes} bytes`)
+  await channel.close()
+  return seconds
+}
+
+const online = (home: string) => openPeer({ home: new Home(home), online: true, doing: 'start', flags: quiet })
+
+async function bareHost(): Promise<Host> {
+  const deps = { clock: systemClock, random: systemRandom, log: silentLog, datastore: memoryTable() }
+  const identity = await newIdentity()
+  return await openHost(deps, { identity, ...quiet, bootstrap: [], network: { kind: 'open' } })
+}

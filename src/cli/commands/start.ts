@@ -1,0 +1,64 @@
+// `potluck start`: a peer in the foreground, until SIGINT or SIGTERM.
+
+import { lineLog } from '../../base/log.ts'
+import { systemRandom } from '../../base/random.ts'
+import { times } from '../../core/limits.ts'
+import { type Config, parseSetting } from '../../node/config.ts'
+import { version } from '../../node/version.ts'
+import type { Context } from '../context.ts'
+import { define, type Register } from '../define.ts'
+import { visible } from '../output.ts'
+
+export const registerStart: Register = (parent) =>
+  define(parent, {
+    name: 'start',
+    summary: 'run a peer in the foreground; the first start makes its home',
+    flags: [
+      ['--listen <multiaddr...>', 'where other peers reach this one (default /ip4/0.0.0.0/tcp/4101)'],
+      ['--api <host:port>', 'the HTTP API, loopback only (default 127.0.0.1:5101); port 0 takes a free one'],
+      ['--bootstrap <multiaddr...>', 'peers to meet others through'],
+      ['--network <kind>', 'private (default: only machines with the secret connect) or open (public IPFS)'],
+      ['--no-mdns', 'do not look for peers on the local network'],
+      ['--no-upnp', 'ask no router to map a port (none is asked yet)'],
+    ],
+    examples: [
+      'potluck start',
+      'potluck --home /srv/potluck start --listen /ip4/0.0.0.0/tcp/4101',
+      'potluck start --network open --bootstrap /dnsaddr/…',
+    ],
+    action: (context, _args, flags) => start(context, flagsToConfig(flags)),
+  })
+
+function flagsToConfig(flags: Record<string, unknown>): Partial<Config> {
+  const named = ['listen', 'api', 'bootstrap', 'network'].filter((name) => flags[name] !== undefined)
+  const settings = named.map((name) => [name, parseSetting(name, flags[name], `--${name}`)])
+  return { ...Object.fromEntries(settings), ...(flags.mdns === false && { mdns: false }) } as Partial<Config>
+}
+
+async function start(context: Context, flags: Partial<Config>): Promise<void> {
+  const { home, output, signal } = context
+  const { openPeer } = await import('../../node/open.ts')
+  const { openApiServer } = await import('../../http/server.ts')
+  const log = lineLog('info', (line) => output.say(line))
+  await using peer = await openPeer({ home, online: true, doing: 'start', flags, log, signal })
+  const token = Buffer.from(systemRandom.bytes(32)).toString('base64url')
+  const [host = '', port = ''] = peer.settings.api.split(/:(?=\d+$)/)
+  await using server = await openApiServer(peer, { host, port: Number(port), token, version })
+  await home.writeApi({ address: server.address, token, pid: process.pid })
+  const { peerId = '', addresses = [] } = peer.identity()
+  const ready = { peerId, addresses, api: server.address, gateway: null, home: home.path }
+  const people = [
+    `peer ${peerId} is ready`,
+    ...addresses.map((address) => `  ${address}`),
+    `API ${server.address}, home ${home.path}`,
+  ]
+  await output.result(ready, people.join('\n'))
+  await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+  output.say('stopping')
+  // What holds longer than this would be killed by a supervisor anyway; everything acknowledged is on disk already.
+  setTimeout(() => {
+    process.stderr.write(`${visible('potluck: stopped without waiting for the last connections')}\n`)
+    process.exit(0)
+  }, times.stopMs - 500).unref()
+  await home.removeApi()
+}

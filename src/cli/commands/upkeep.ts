@@ -1,0 +1,35 @@
+// `potluck gc` and `potluck verify`: free space, and check what is stored.
+import { formatSize } from '../../core/units.ts'
+import { NodeError } from '../../node/errors.ts'
+import { define, type Register } from '../define.ts'
+
+export const registerUpkeep: Register = (parent) => {
+  define(parent, {
+    name: 'gc',
+    summary: 'delete the blocks that no pin and no running operation needs',
+    examples: ['potluck gc'],
+    async action(context) {
+      const { output, signal } = context
+      await using peer = await context.anyPeer('gc')
+      const collected = await peer.gc({ signal, onProgress: output.progress })
+      const { blocks, bytes, kept, incomplete } = collected
+      await output.result(collected, `freed ${formatSize(bytes)} in ${blocks} blocks; ${kept} blocks kept`)
+      for (const cid of incomplete)
+        output.say(`pinned ${cid} has missing blocks: 'potluck pin add ${cid}' fetches them`)
+    },
+  })
+  define(parent, {
+    name: 'verify',
+    summary: 'read every block again and compare it with its hash',
+    examples: ['potluck verify', 'potluck --json verify'],
+    async action(context) {
+      const { output, signal } = context
+      await using peer = await context.anyPeer('verify')
+      const verified = await peer.verify({ signal, onProgress: output.progress })
+      const { blocks, bytes, problems } = verified
+      await output.result(verified, `${blocks} blocks, ${formatSize(bytes)}: ${problems.length} problems`)
+      for (const { cid, problem } of problems) output.say(`${cid}: ${problem}`)
+      if (problems.length > 0) throw new NodeError('VERIFY_FAILED', `${problems.length} blocks are damaged or missing`)
+    },
+  })
+}

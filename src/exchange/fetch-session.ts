@@ -1,0 +1,354 @@
+// A running fetch. It walks the DAG, takes what is here from the store, and asks suppliers for the rest: several at once, each
+// with a window of bytes that may be on their way, so that a fast one brings more and a slow one holds up nobody. Whatever
+// arrives is verified before it is stored or shown; who sends something else is asked no more. Searching for more
+// providers begins with the first block that is wanted and goes on while there is something that nobody brings.
+import type { CID } from 'multiformats/cid'
+import { type Abortable, abortable, linkedController } from '../base/abort.ts'
+import { type Clock, sleep } from '../base/clock.ts'
+import { codeOf, sentenceOf } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
+import { Block, codecs, requireKnownHash } from '../core/block.ts'
+import { limits, times } from '../core/limits.ts'
+import type { PeerId, PeerInfo } from '../core/peer.ts'
+import type {
+  BlockStore,
+  BlockWriter,
+  FetchOptions,
+  FetchReport,
+  FetchSession,
+  FindProviders,
+  LinksOf,
+} from '../core/ports.ts'
+import { formatTime } from '../core/units.ts'
+import { ExchangeError } from './errors.ts'
+import type { Supplier, SupplierEvents } from './supplier.ts'
+import { SupplierLine } from './supplier-line.ts'
+import { nameOf, Wants } from './wants.ts'
+
+export interface SessionDeps {
+  self: PeerId
+  store: BlockStore
+  writer: BlockWriter
+  linksOf: LinksOf
+  findProviders: FindProviders
+  /** Dials a provider and gives a supplier in whichever protocol it speaks. */
+  connect: (provider: PeerInfo, events: SupplierEvents, options: Abortable) => Promise<Supplier>
+  clock: Clock
+  log: Log
+}
+
+const checkEveryMs = 1_000
+const searchAgainFirstMs = 500
+const searchAgainMostMs = 5_000
+/** Blocks that an idle supplier takes over from a busy one at a time: more would mostly be fetched twice. */
+const stealBlocks = 2
+
+export class Session implements FetchSession {
+  readonly #deps: SessionDeps
+  readonly #root: CID
+  readonly #options: FetchOptions
+  readonly #wants = new Wants()
+  readonly #lines = new Map<PeerId, SupplierLine>()
+  /** Being dialed. */
+  readonly #dialing = new Set<PeerId>()
+  /** Why a provider is of no use to this fetch. */
+  readonly #refused = new Map<PeerId, string>()
+  readonly #arrivals = new Map<string, ((block: Block) => void)[]>()
+  readonly #stop: AbortController
+  readonly #detach: () => void
+  #failed = Promise.withResolvers<never>()
+  #searching: Promise<void> | undefined
+  #cancelCheck: (() => void) | undefined
+  #dispatching = false
+  #lastArrivalMs: number
+  #doneBytes = 0
+  readonly #report: FetchReport = { blocks: 0, bytes: 0, sources: {} }
+
+  constructor(deps: SessionDeps, root: CID, options: FetchOptions) {
+    this.#deps = deps
+    this.#root = root
+    this.#options = options
+    const { controller, detach } = linkedController(options.signal)
+    this.#stop = controller
+    this.#detach = detach
+    this.#lastArrivalMs = deps.clock.monotonicMs()
+    this.#failed.promise.catch(() => {})
+  }
+
+  report(): FetchReport {
+    return { ...this.#report, sources: { ...this.#report.sources } }
+  }
+
+  async get(cid: CID, { signal }: Abortable = {}): Promise<Block> {
+    requireKnownHash(cid)
+    signal?.throwIfAborted()
+    return (await this.#local(cid, signal)) ?? (await this.#fetch(cid, signal))
+  }
+
+  async fetchDag(root: CID, { signal }: Abortable = {}): Promise<void> {
+    const { writer, linksOf } = this.#deps
+    const seen = new Set<string>()
+    /** Links still to visit, the deepest level last, each in reverse so that the next is at the end. */
+    const levels: CID[][] = [[root]]
+    let open = 0
+    let moved = Promise.withResolvers<void>()
+    const expand = (block: Block) => levels.push(linksOf(block).reverse())
+    const arrived = (cid: CID) => (block: Block) => {
+      open--
+      if (cid.code !== codecs.raw) expand(block)
+      if (open === 0 || cid.code !== codecs.raw || open < limits.fetchFrontierMax / 2) moved.resolve()
+    }
+    for (;;) {
+      while (open < limits.fetchFrontierMax) {
+        signal?.throwIfAborted()
+        while (levels.at(-1)?.length === 0) levels.pop()
+        const cid = levels.at(-1)?.pop()
+        if (!cid) break
+        if (levels.length > limits.dagDepthMax) throw tooDeep(root)
+        if (cid.code !== codecs.raw) {
+          if (seen.has(cid.toString())) continue
+          seen.add(cid.toString())
+        }
+        requireKnownHash(cid)
+        if (writer.touch(cid)) {
+          const block = cid.code === codecs.raw ? undefined : await this.#local(cid, signal)
+          if (block) expand(block)
+          if (block || cid.code === codecs.raw) {
+            this.#doneBytes += this.#deps.store.sizeOf(cid) ?? 0
+            continue
+          }
+        }
+        open++
+        this.#want(cid, arrived(cid))
+      }
+      if (open === 0 && levels.length === 0) break
+      if (open === 0) continue
+      await abortable(Promise.race([moved.promise, this.#failed.promise]), signal)
+      moved = Promise.withResolvers<void>()
+    }
+    await writer.flush({ signal })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#fail(new ExchangeError('CLOSED', 'the fetch is over'))
+    await this.#searching
+    // What came is kept, so that the next fetch of the same need not bring it again.
+    await this.#deps.writer.flush().catch(() => {})
+  }
+
+  async #local(cid: CID, signal: AbortSignal | undefined): Promise<Block | undefined> {
+    const { store, writer } = this.#deps
+    if (!writer.touch(cid)) return undefined
+    try {
+      return await store.get(cid, { signal })
+    } catch (error) {
+      signal?.throwIfAborted()
+      // On its way to the disk: there once it has been flushed. Rotted or gone: to be fetched.
+      if (codeOf(error) !== 'NOT_FOUND') return undefined
+      await writer.flush({ signal })
+      return await store.get(cid, { signal }).catch(() => undefined)
+    }
+  }
+
+  async #fetch(cid: CID, signal: AbortSignal | undefined): Promise<Block> {
+    const { promise, resolve } = Promise.withResolvers<Block>()
+    this.#want(cid, resolve, { urgent: true })
+    return await abortable(Promise.race([promise, this.#failed.promise]), signal)
+  }
+
+  #want(cid: CID, onArrival: (block: Block) => void, { urgent = false } = {}): void {
+    const name = nameOf(cid)
+    const listeners = this.#arrivals.get(name)
+    if (listeners) listeners.push(onArrival)
+    else this.#arrivals.set(name, [onArrival])
+    this.#wants.add(cid, { urgent })
+    if (!this.#searching) {
+      this.#lastArrivalMs = this.#deps.clock.monotonicMs()
+      this.#searching = this.#search()
+      this.#watch()
+    }
+    this.#dispatch()
+  }
+
+  // Wants come in bursts; they are handed out once per turn, in one request for each supplier.
+  #dispatch(): void {
+    if (this.#dispatching) return
+    this.#dispatching = true
+    queueMicrotask(() => {
+      this.#dispatching = false
+      for (const line of this.#lines.values()) this.#feed(line)
+    })
+  }
+
+  #feed(line: SupplierLine): void {
+    const { peer } = line.supplier
+    const out = this.#wants.outWith(peer)
+    const room = line.room(out, this.#lines.size)
+    if (room > 0) {
+      let cids = this.#wants.assign(peer, room)
+      if (cids.length === 0 && out === 0) cids = this.#wants.steal(peer, stealBlocks)
+      if (cids.length === 0) return
+      if (out === 0) line.lastAnswerMs = this.#deps.clock.monotonicMs()
+      line.supplier.ask(cids)
+    }
+  }
+
+  async #answer(line: SupplierLine, cid: CID, bytes: Uint8Array | undefined): Promise<void> {
+    const { peer } = line.supplier
+    if (this.#stop.signal.aborted || this.#lines.get(peer) !== line) return
+    line.lastAnswerMs = this.#deps.clock.monotonicMs()
+    if (!bytes) {
+      this.#wants.missing(peer, cid)
+      this.#dispatch()
+      return
+    }
+    let block: Block
+    try {
+      block = Block.verify(cid, bytes)
+    } catch (error) {
+      this.#drop(line, sentenceOf(error))
+      return
+    }
+    line.received(bytes.byteLength)
+    if (this.#wants.received(cid)) await this.#take(block, peer)
+    this.#feed(line)
+  }
+
+  async #take(block: Block, from: PeerId): Promise<void> {
+    const name = nameOf(block.cid)
+    const sizeBytes = block.bytes.byteLength
+    this.#lastArrivalMs = this.#deps.clock.monotonicMs()
+    this.#report.blocks++
+    this.#report.bytes += sizeBytes
+    this.#report.sources[from] = (this.#report.sources[from] ?? 0) + sizeBytes
+    this.#doneBytes += sizeBytes
+    try {
+      await this.#deps.writer.put(block, { signal: this.#stop.signal })
+      const listeners = this.#arrivals.get(name) ?? []
+      this.#arrivals.delete(name)
+      for (const listener of listeners) listener(block)
+    } catch (error) {
+      this.#fail(error)
+    }
+    const note = `from ${this.#lines.size} ${this.#lines.size === 1 ? 'peer' : 'peers'}`
+    this.#options.onProgress?.({ phase: 'fetching', done: this.#doneBytes, unit: 'bytes', note })
+  }
+
+  async #search(): Promise<void> {
+    const { signal } = this.#stop
+    const { clock, findProviders } = this.#deps
+    for (const hint of this.#options.hints ?? []) this.#meet(hint)
+    for (let againMs = searchAgainFirstMs; !signal.aborted; againMs = Math.min(againMs * 2, searchAgainMostMs)) {
+      this.#options.onProgress?.({ phase: 'looking up', done: this.#lines.size, unit: 'peers' })
+      try {
+        for await (const provider of findProviders(this.#root, { signal })) this.#meet(provider)
+      } catch (error) {
+        if (signal.aborted) return
+        this.#deps.log.debug(`looking up ${this.#root}: ${sentenceOf(error)}`)
+      }
+      do await this.#pause(againMs)
+      while (!signal.aborted && !this.#needsMore())
+      // Who lacked a block may have got it meanwhile, and who could not be reached may be back.
+      this.#wants.askAgain()
+      this.#refused.clear()
+      this.#dispatch()
+    }
+  }
+
+  #needsMore(): boolean {
+    if (this.#wants.size === 0) return false
+    if (this.#lines.size === 0) return this.#dialing.size === 0
+    return this.#wants.lackedBy([...this.#lines.keys()]) !== undefined
+  }
+
+  async #pause(delayMs: number): Promise<void> {
+    const { signal } = this.#stop
+    await sleep(this.#deps.clock, delayMs, signal).catch(() => {})
+  }
+
+  #meet(provider: PeerInfo): void {
+    const { peer } = provider
+    const { self, log } = this.#deps
+    const busy = this.#lines.size + this.#dialing.size >= limits.fetchPeersMax
+    if (peer === self || busy || this.#lines.has(peer) || this.#dialing.has(peer) || this.#refused.has(peer)) return
+    this.#dialing.add(peer)
+    this.#options.onProgress?.({ phase: 'dialing', done: this.#lines.size, unit: 'peers', note: peer })
+    this.#connect(provider)
+      .catch((error) => {
+        if (this.#stop.signal.aborted) return
+        log.debug(`${peer} cannot supply: ${sentenceOf(error)}`)
+        this.#refused.set(peer, sentenceOf(error))
+      })
+      .finally(() => this.#dialing.delete(peer))
+  }
+
+  async #connect(provider: PeerInfo): Promise<void> {
+    const { signal } = this.#stop
+    let line: SupplierLine | undefined
+    const events: SupplierEvents = {
+      onAnswer: (cid, bytes) => (line ? this.#answer(line, cid, bytes) : undefined),
+      onGone: (reason) => line && this.#drop(line, sentenceOf(reason)),
+    }
+    const supplier = await this.#deps.connect(provider, events, { signal })
+    if (signal.aborted) return supplier.close()
+    line = new SupplierLine(supplier, this.#deps.clock.monotonicMs())
+    this.#lines.set(provider.peer, line)
+    this.#feed(line)
+  }
+
+  #drop(line: SupplierLine, reason: string): void {
+    const { peer } = line.supplier
+    if (this.#lines.get(peer) !== line) return
+    this.#deps.log.debug(`${peer} no longer supplies: ${reason}`)
+    this.#lines.delete(peer)
+    this.#refused.set(peer, reason)
+    this.#wants.drop(peer)
+    line.supplier.close()
+    this.#dispatch()
+  }
+
+  // Once a second: who has been silent for too long, and is there any hope left.
+  #watch(): void {
+    this.#cancelCheck = this.#deps.clock.timer(checkEveryMs, () => {
+      const nowMs = this.#deps.clock.monotonicMs()
+      for (const line of this.#lines.values()) {
+        const silentMs = nowMs - line.lastAnswerMs
+        if (this.#wants.outWith(line.supplier.peer) > 0 && silentMs > times.stallMs)
+          this.#drop(line, `it sent nothing for ${formatTime(silentMs)}`)
+      }
+      if (this.#wants.size === 0) this.#lastArrivalMs = nowMs
+      if (nowMs - this.#lastArrivalMs > times.lookUpMs) this.#fail(this.#hopeless())
+      if (!this.#stop.signal.aborted) this.#watch()
+    })
+  }
+
+  #hopeless(): ExchangeError {
+    const lines = [...this.#lines.keys()]
+    const lacked = this.#wants.lackedBy(lines) ?? this.#root
+    const refused = [...this.#refused].map(([peer, reason]) => `${peer}: ${reason}`)
+    const found = lines.length + refused.length
+    const who =
+      found === 0
+        ? 'no provider was found'
+        : `of ${found} providers ${lines.length} lack it${refused.length > 0 ? ` and ${refused.length} failed (${refused.slice(0, 3).join('; ')})` : ''}`
+    const why = `nobody that can be reached has ${lacked}: ${who}. Is the peer that has it running and connected ('potluck peers')?`
+    return new ExchangeError('NO_PROVIDERS', why, { retryable: true })
+  }
+
+  #fail(reason: unknown): void {
+    if (this.#stop.signal.aborted && this.#lines.size === 0) {
+      this.#failed.reject(reason)
+      return
+    }
+    this.#failed.reject(reason)
+    this.#detach()
+    this.#cancelCheck?.()
+    this.#stop.abort(reason)
+    for (const line of this.#lines.values()) line.supplier.close()
+    this.#lines.clear()
+  }
+}
+
+function tooDeep(root: CID): ExchangeError {
+  return new ExchangeError('PEER_BROKEN', `the DAG of ${root} is more than ${limits.dagDepthMax} levels deep`)
+}

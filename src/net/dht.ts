@@ -1,0 +1,201 @@
+// The Dht port over libp2p's Kademlia. A private network has one DHT of its own; an open one has two, the public one, which
+// knows only public addresses, and the one of the local network. They are asked together, and an announcement goes to a
+// server in the DHT in which it was found.
+//
+// Announcing never goes through libp2p's provide(): that is one lookup and one stream per key and server. Here many keys go
+// to one server over one stream, and its reprovider has nothing of ours to do.
+
+import type { Libp2p, PeerInfo as Libp2pPeerInfo } from '@libp2p/interface'
+import type { KadDHT } from '@libp2p/kad-dht'
+import { CID } from 'multiformats/cid'
+import * as Digest from 'multiformats/hashes/digest'
+import { type Abortable, withDeadline } from '../base/abort.ts'
+import type { Clock } from '../base/clock.ts'
+import { sentenceOf } from '../base/errors.ts'
+import { ByteReader } from '../base/frames.ts'
+import type { Log } from '../base/log.ts'
+import { Lru } from '../base/lru.ts'
+import { sha256 } from '../core/block.ts'
+import { dhtKey } from '../core/dht-key.ts'
+import { limits, times } from '../core/limits.ts'
+import type { PeerId, PeerInfo } from '../core/peer.ts'
+import type { Dht, Network } from '../core/ports.ts'
+import { bareAddress } from './addresses.ts'
+import { addProviderMessage, findNodeMessage, providerEntry } from './dht-messages.ts'
+import { NetError } from './errors.ts'
+
+/** One Kademlia network that this peer is a server of. */
+export interface DhtNetwork {
+  protocol: string
+  kad: KadDHT & { readonly routingTable: { readonly size: number } }
+}
+
+const rawCodec = 0x55
+const closestMax = 20
+
+export class Libp2pDht implements Dht {
+  readonly #node: Libp2p
+  readonly #network: Network
+  readonly #networks: DhtNetwork[]
+  readonly #clock: Clock
+  readonly #log: Log
+  /** In which networks a server was found: what is announced to it belongs there. */
+  readonly #foundIn = new Lru<PeerId, Set<DhtNetwork>>(limits.dhtServersRemembered)
+
+  constructor(deps: { node: Libp2p; network: Network; networks: DhtNetwork[]; clock: Clock; log: Log }) {
+    this.#node = deps.node
+    this.#network = deps.network
+    this.#networks = deps.networks
+    this.#clock = deps.clock
+    this.#log = deps.log
+  }
+
+  size(): number {
+    return this.#networks.reduce((sum, { kad }) => sum + kad.routingTable.size, 0)
+  }
+
+  async closest(key: Uint8Array, options: Abortable = {}): Promise<PeerInfo[]> {
+    const found = new Map<PeerId, PeerInfo & { distance: Uint8Array }>()
+    const target = sha256(key)
+    const lookups = this.#networks.map(async (network) => {
+      for await (const event of network.kad.getClosestPeers(key, signalOf(options))) {
+        if (event.name !== 'FINAL_PEER') continue
+        const info = infoOf(event.peer)
+        this.#remember(info.peer, network)
+        found.set(info.peer, { ...info, distance: xor(target, sha256(event.peer.id.toMultihash().bytes)) })
+      }
+    })
+    const failed = (await Promise.allSettled(lookups)).find((result) => result.status === 'rejected')
+    options.signal?.throwIfAborted()
+    if (found.size === 0)
+      throw new NetError(
+        'NO_DHT_SERVERS',
+        'no other peer of the DHT is reachable yet: connect to one, or wait until one connects',
+        { retryable: true, cause: failed?.reason },
+      )
+    const sorted = [...found.values()].sort((a, b) => Buffer.compare(a.distance, b.distance))
+    return sorted.slice(0, closestMax).map(({ peer, addresses }) => ({ peer, addresses }))
+  }
+
+  /**
+   * Resolves when the server has worked off all of them: each batch ends with a question, and its answer both says so and
+   * keeps us from sending faster than the server writes. Rejects like `Network.open`, or with STREAM_BROKEN.
+   */
+  async addProviders(server: PeerInfo, multihashes: Uint8Array[], options: Abortable = {}): Promise<void> {
+    if (multihashes.length === 0) return
+    const addresses = this.#node.getMultiaddrs().map((address) => address.decapsulateCode(421).bytes)
+    if (addresses.length === 0)
+      throw new NetError('NO_DHT_SERVERS', 'this peer has no address to announce: let it listen on one')
+    const entry = providerEntry(this.#node.peerId.toMultihash().bytes, addresses)
+    const networks = this.#foundIn.get(server.peer) ?? new Set(this.#networks)
+    const attempts = [...networks].map(({ protocol }) => this.#announce(server, protocol, entry, multihashes, options))
+    const results = await Promise.allSettled(attempts)
+    options.signal?.throwIfAborted()
+    // A server is in both networks of an open one if it speaks both: one that took them is enough.
+    const failures = results.filter((result) => result.status === 'rejected')
+    if (failures.length === results.length) throw failures[0]?.reason
+  }
+
+  async *findProviders(cid: CID, options: Abortable = {}): AsyncIterable<PeerInfo> {
+    const key = CID.createV1(rawCodec, Digest.decode(dhtKey(cid.multihash.bytes)))
+    const controller = new AbortController()
+    const stop = () => controller.abort(options.signal?.reason)
+    options.signal?.addEventListener('abort', stop, { once: true })
+    if (options.signal?.aborted) stop()
+    const seen = new Set<PeerId>([this.#network.self])
+    try {
+      const searches = this.#networks.map(({ kad }) => this.#providersIn(kad, key, controller.signal))
+      for await (const info of merged(searches)) {
+        if (seen.has(info.peer)) continue
+        seen.add(info.peer)
+        yield info
+        if (seen.size > limits.providersMax) return
+      }
+      options.signal?.throwIfAborted()
+    } finally {
+      options.signal?.removeEventListener('abort', stop)
+      controller.abort(new Error('the search has ended'))
+    }
+  }
+
+  async *#providersIn(kad: KadDHT, key: CID, signal: AbortSignal): AsyncGenerator<PeerInfo> {
+    try {
+      for await (const event of kad.findProviders(key, { signal }))
+        if (event.name === 'PROVIDER') yield* event.providers.map(infoOf)
+    } catch (error) {
+      // A search that fails has found what it has found; one that was stopped is the caller's business.
+      if (!signal.aborted) this.#log.debug(`a search in the DHT failed: ${sentenceOf(error)}`)
+    }
+  }
+
+  async #announce(
+    server: PeerInfo,
+    protocol: string,
+    entry: Uint8Array,
+    multihashes: Uint8Array[],
+    options: Abortable,
+  ): Promise<void> {
+    const channel = await this.#network.open(server, [protocol], options)
+    try {
+      const answers = new ByteReader((readOptions) => channel.read(readOptions))
+      for (let at = 0; at < multihashes.length; at += limits.dhtBatchKeys) {
+        const batch = multihashes.slice(at, at + limits.dhtBatchKeys)
+        const messages = batch.map((multihash) => addProviderMessage(dhtKey(multihash), entry))
+        await withDeadline(
+          this.#clock,
+          times.stallMs,
+          `announcing to ${server.peer}`,
+          async (signal) => {
+            await channel.write([...messages, findNodeMessage(dhtKey(batch[0]!))], { signal })
+            if (!(await answers.frame(limits.dhtMessageBytesMax, { signal })))
+              throw new NetError('STREAM_BROKEN', `${server.peer} does not take announcements`, { retryable: true })
+          },
+          options,
+        )
+      }
+      await withDeadline(this.#clock, times.stallMs, 'closing a stream', (signal) => channel.close({ signal }), options)
+    } catch (error) {
+      channel.abort(error as Error)
+      throw error
+    }
+  }
+
+  #remember(peer: PeerId, network: DhtNetwork): void {
+    const networks = this.#foundIn.get(peer) ?? new Set()
+    this.#foundIn.set(peer, networks.add(network))
+  }
+}
+
+/** What the sources give, as it comes. Ends when all have ended. */
+async function* merged<T>(sources: AsyncGenerator<T>[]): AsyncGenerator<T> {
+  const next = async (source: AsyncGenerator<T>) => ({ source, result: await source.next() })
+  const waiting = new Map(sources.map((source) => [source, next(source)]))
+  try {
+    while (waiting.size > 0) {
+      const { source, result } = await Promise.race(waiting.values())
+      if (result.done) waiting.delete(source)
+      else {
+        waiting.set(source, next(source))
+        yield result.value
+      }
+    }
+  } finally {
+    // Not awaited: a source in the middle of a question ends when its signal does.
+    for (const source of waiting.keys()) void source.return(undefined).catch(() => {})
+  }
+}
+
+function signalOf({ signal }: Abortable): { signal?: AbortSignal } {
+  return signal ? { signal } : {}
+}
+
+function infoOf({ id, multiaddrs }: Libp2pPeerInfo): PeerInfo {
+  return {
+    peer: id.toString() as PeerId,
+    addresses: [...new Set(multiaddrs.slice(0, limits.addressesPerPeerMax).map(bareAddress))],
+  }
+}
+
+function xor(a: Uint8Array, b: Uint8Array): Uint8Array {
+  return a.map((byte, index) => byte ^ b[index]!)
+}

@@ -1,0 +1,19 @@
+// What can go wrong between this peer and others. Everything that libp2p throws is translated here or where it is caught,
+// so that no caller ever sees one of its errors.
+import { CodedError } from '../base/errors.ts'
+
+export type NetErrorCode =
+  | 'ADDRESS_INVALID'
+  | 'DIAL_FAILED'
+  | 'GOSSIP_TOO_LARGE'
+  | 'IDENTITY_INVALID'
+  | 'INVITE_INVALID'
+  | 'LISTEN_FAILED'
+  | 'NO_DHT_SERVERS'
+  | 'OTHER_NETWORK'
+  | 'PORT_IN_USE'
+  | 'PROTOCOL_UNSUPPORTED'
+  | 'SECRET_INVALID'
+  | 'STREAM_BROKEN'
+
+export class NetError extends CodedError<NetErrorCode> {}

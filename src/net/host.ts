@@ -1,0 +1,141 @@
+// A host is this peer on the wire: a libp2p node behind the ports that the organs know, and nothing of libp2p shows. It is
+// opened with an identity and a network, which are part of every handshake, and closed within seconds whatever others do.
+import type { Libp2p } from '@libp2p/interface'
+import { type Clock, sleep } from '../base/clock.ts'
+import { sentenceOf } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
+import type { Random } from '../base/random.ts'
+import { Scope } from '../base/scope.ts'
+import { WorkerLoop, type WorkerStatus } from '../base/worker.ts'
+import { limits, times } from '../core/limits.ts'
+import type { PeerId } from '../core/peer.ts'
+import type { Dht, Network, Table } from '../core/ports.ts'
+import { bareAddress, libp2pPeerId, parseAddress } from './addresses.ts'
+import { deriveKeys } from './admission.ts'
+import { Broadcast } from './broadcast.ts'
+import { TableDatastore } from './datastore.ts'
+import { Libp2pDht } from './dht.ts'
+import { listenFailure } from './failures.ts'
+import { Meeting } from './meeting.ts'
+import { Libp2pNetwork } from './network.ts'
+import { createNode } from './node.ts'
+
+export interface HostDeps {
+  clock: Clock
+  random: Random
+  log: Log
+  /** Where libp2p keeps what it knows about other peers, and the records that it keeps for the DHT. */
+  datastore: Table
+}
+
+export interface HostOptions {
+  /** As `newIdentity` made it. */
+  identity: Uint8Array
+  /** Multiaddrs; port 0 takes a free one. */
+  listen: string[]
+  /** Multiaddrs of peers to stay connected to. */
+  bootstrap: string[]
+  /** A private network is that of the cluster with this secret; the open one is that of IPFS. */
+  network: { kind: 'private'; secret: Uint8Array } | { kind: 'open' }
+  /** Whether to look for peers on the local network by multicast DNS. */
+  mdns: boolean
+  /** Version of this program, as other peers are told; none if left out. */
+  version?: string
+}
+
+export interface HostStatus {
+  listening: string[]
+  connections: number
+  dhtServers: number
+  meeting: WorkerStatus
+}
+
+export interface Host extends AsyncDisposable {
+  readonly network: Network
+  readonly dht: Dht
+  readonly broadcast: Broadcast
+  status(): HostStatus
+}
+
+/**
+ * Starts this peer on the wire. Throws ADDRESS_INVALID, IDENTITY_INVALID, SECRET_INVALID, PORT_IN_USE, LISTEN_FAILED.
+ * Bootstrap peers are dialed in the background: that none answers yet is no failure.
+ */
+export async function openHost(deps: HostDeps, options: HostOptions): Promise<Host> {
+  const { clock, log } = deps
+  for (const address of [...options.listen, ...options.bootstrap]) parseAddress(address)
+  const keys = options.network.kind === 'private' ? deriveKeys(options.network.secret) : undefined
+  await using scope = new Scope()
+  const datastore = TableDatastore.open({ table: deps.datastore, clock, log })
+  scope.defer(() => datastore.flush())
+  const { node, gossip, dhts } = await createNode({ datastore }, { ...options, keys })
+  const network = new Libp2pNetwork({ node, clock, log })
+  const dht = new Libp2pDht({ node, network, networks: dhts, clock, log })
+  scope.defer(() => stopNode(node, clock, log))
+  try {
+    await node.start()
+  } catch (error) {
+    throw listenFailure(error, options.listen)
+  }
+  const broadcast = new Broadcast({ gossip, log })
+  const loop = startMeeting({ ...deps, node, network }, options, scope)
+  const closing = scope.move()
+  return {
+    network,
+    dht,
+    broadcast,
+    status: () => ({
+      listening: network.addresses(),
+      connections: network.connected().length,
+      dhtServers: dht.size(),
+      meeting: loop.status(),
+    }),
+    [Symbol.asyncDispose]: () => closing.close(),
+  }
+}
+
+function startMeeting(
+  deps: HostDeps & { node: Libp2p; network: Network },
+  options: HostOptions,
+  scope: Scope,
+): WorkerLoop {
+  const { node, network, clock, random, log } = deps
+  const onOtherNetwork = (peer: PeerId) => void node.peerStore.delete(libp2pPeerId(peer)).catch(() => {})
+  const connectionsWanted =
+    options.network.kind === 'private' ? limits.connectionsWantedPrivate : limits.connectionsWantedOpen
+  const meeting = new Meeting(
+    { network, clock, random, log, onOtherNetwork },
+    { bootstrap: options.bootstrap, connectionsWanted },
+  )
+  const loop = new WorkerLoop({ worker: meeting, clock, log })
+  const found = (id: { toString(): string }, addresses: string[]) => {
+    if (meeting.found({ peer: id.toString() as PeerId, addresses })) loop.wake()
+  }
+  node.addEventListener('peer:discovery', ({ detail }) => {
+    // A dial that failed makes an entry in the peer store, and libp2p calls that a discovery.
+    if (detail.multiaddrs.length > 0) found(detail.id, detail.multiaddrs.map(bareAddress))
+  })
+  node.addEventListener('peer:disconnect', ({ detail }) => {
+    meeting.lost(detail.toString() as PeerId)
+    loop.wake()
+  })
+  void node.peerStore.all({ limit: limits.discoveredMax }).then(
+    (peers) => {
+      for (const { id } of peers) found(id, [])
+    },
+    (error) => log.warn(`the peers known from before could not be read: ${sentenceOf(error)}`),
+  )
+  loop.start()
+  scope.defer(() => loop.stop())
+  return loop
+}
+
+// libp2p says goodbye to everybody and waits for answers; who does not answer in time is dropped.
+async function stopNode(node: Libp2p, clock: Clock, log: Log): Promise<void> {
+  const limit = new AbortController()
+  const stopping = node.stop()
+  const givenUp = sleep(clock, times.stopMs * 0.6, limit.signal).catch(() => {})
+  await Promise.race([stopping, givenUp]).catch((error) => log.debug(`stopping the network: ${sentenceOf(error)}`))
+  limit.abort()
+  for (const connection of node.getConnections()) connection.abort(new Error('this peer stops'))
+}

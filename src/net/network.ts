@@ -1,0 +1,186 @@
+// The Network port over a libp2p node: who is connected, dialing, and streams as Channels. It keeps no queue of its own:
+// libp2p's dial queue joins dials to one peer, and its limits hold for connections and streams.
+import type { Connection, Libp2p, Peer } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import { type Abortable, withDeadline } from '../base/abort.ts'
+import type { Clock } from '../base/clock.ts'
+import { sentenceOf } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
+import { limits, times } from '../core/limits.ts'
+import type { PeerId, PeerInfo } from '../core/peer.ts'
+import type { Channel, Connected, HandlerOptions, Network } from '../core/ports.ts'
+import { bareAddress, dialableAddresses, libp2pPeerId, parseAddress, peerOfAddress } from './addresses.ts'
+import { StreamChannel } from './channel.ts'
+import { NetError } from './errors.ts'
+import { dialFailure } from './failures.ts'
+
+type PeerListener = (event: { peer: PeerId; connected: boolean }) => void
+
+export class Libp2pNetwork implements Network {
+  readonly self: PeerId
+  readonly #node: Libp2p
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #listeners = new Set<PeerListener>()
+  /** Peers that identify has told about, with their protocols: exactly those that listeners think connected. */
+  readonly #identified = new Map<PeerId, string[]>()
+
+  constructor(deps: { node: Libp2p; clock: Clock; log: Log }) {
+    this.#node = deps.node
+    this.#clock = deps.clock
+    this.#log = deps.log
+    this.self = deps.node.peerId.toString() as PeerId
+    this.#node.addEventListener('peer:identify', ({ detail }) =>
+      this.#onIdentify(textOf(detail.peerId), detail.protocols),
+    )
+    this.#node.addEventListener('peer:update', ({ detail }) => this.#onUpdate(detail.peer))
+    this.#node.addEventListener('peer:disconnect', ({ detail }) => this.#onDisconnect(textOf(detail)))
+  }
+
+  addresses(): string[] {
+    return this.#node.getMultiaddrs().map((address) => address.toString())
+  }
+
+  connected(): Connected[] {
+    const first = new Map<PeerId, Connection>()
+    for (const connection of this.#node.getConnections()) {
+      const peer = textOf(connection.remotePeer)
+      const known = first.get(peer)
+      if (connection.status === 'open' && (!known || (!known.direct && connection.direct))) first.set(peer, connection)
+    }
+    return [...first].map(([peer, { remoteAddr, direction, direct, rtt }]) => ({
+      peer,
+      addresses: [bareAddress(remoteAddr)],
+      direction: direction === 'inbound' ? 'in' : 'out',
+      relayed: !direct,
+      latencyMs: rtt,
+      protocols: this.#identified.get(peer) ?? [],
+    }))
+  }
+
+  /** Also throws ADDRESS_INVALID, and OTHER_NETWORK if the peer refuses us for our network. */
+  async connect(target: string | PeerInfo, options: Abortable = {}): Promise<PeerId> {
+    if (typeof target !== 'string') return textOf((await this.#dial(target, options)).remotePeer)
+    const address = parseAddress(target)
+    const peer = peerOfAddress(address)
+    if (peer === this.self) throw new NetError('DIAL_FAILED', `${target} is the address of this peer itself`)
+    return textOf((await this.#dialAddresses([address], target, options)).remotePeer)
+  }
+
+  async open(peer: PeerId | PeerInfo, protocols: string[], options: Abortable = {}): Promise<Channel> {
+    const info = typeof peer === 'string' ? { peer, addresses: [] } : peer
+    const connection = await this.#dial(info, options)
+    try {
+      return await this.#openOn(connection, protocols, options)
+    } catch (error) {
+      // A connection may have died without anybody noticing until now; one that is gone is worth a second dial.
+      if (options.signal?.aborted || connection.status === 'open') throw error
+      return await this.#openOn(await this.#dial(info, options), protocols, options)
+    }
+  }
+
+  async handle(
+    protocol: string,
+    { streamsMax }: HandlerOptions,
+    handler: (channel: Channel) => Promise<void>,
+  ): Promise<() => Promise<void>> {
+    await this.#node.handle(
+      protocol,
+      (stream, connection) => {
+        const channel = new StreamChannel(stream, textOf(connection.remotePeer))
+        void this.#serve(channel, handler)
+      },
+      { maxInboundStreams: streamsMax, maxOutboundStreams: limits.streamsOutMax },
+    )
+    return () => this.#node.unhandle(protocol)
+  }
+
+  onPeer(listen: PeerListener): () => void {
+    this.#listeners.add(listen)
+    return () => this.#listeners.delete(listen)
+  }
+
+  async #serve(channel: StreamChannel, handler: (channel: Channel) => Promise<void>): Promise<void> {
+    try {
+      await handler(channel)
+    } catch (error) {
+      this.#log.debug(`${channel.protocol} from ${channel.peer}: ${sentenceOf(error)}`)
+      channel.abort(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+
+  async #openOn(connection: Connection, protocols: string[], options: Abortable): Promise<StreamChannel> {
+    const peer = textOf(connection.remotePeer)
+    try {
+      const stream = await withDeadline(
+        this.#clock,
+        times.dialMs,
+        `opening a stream to ${peer}`,
+        (signal) => connection.newStream(protocols, { signal, maxOutboundStreams: limits.streamsOutMax }),
+        options,
+      )
+      return new StreamChannel(stream, peer)
+    } catch (error) {
+      options.signal?.throwIfAborted()
+      if ((error as Error).name === 'UnsupportedProtocolError')
+        throw new NetError('PROTOCOL_UNSUPPORTED', `${peer} does not speak ${protocols.join(' or ')}`, { cause: error })
+      throw dialFailure(error, peer)
+    }
+  }
+
+  async #dial({ peer, addresses }: PeerInfo, options: Abortable): Promise<Connection> {
+    const id = libp2pPeerId(peer)
+    const open = this.#node.getConnections(id).find(({ status }) => status === 'open')
+    if (open) return open
+    const stored = await this.#node.peerStore.get(id).catch(() => undefined)
+    const known = stored?.addresses.map(({ multiaddr }) => multiaddr.toString()) ?? []
+    return await this.#dialAddresses(dialableAddresses(peer, [...addresses, ...known]), peer, options)
+  }
+
+  async #dialAddresses(addresses: Multiaddr[], target: string, options: Abortable): Promise<Connection> {
+    try {
+      return await withDeadline(
+        this.#clock,
+        times.dialMs,
+        `connecting to ${target}`,
+        // Without an address the DHT is asked for one.
+        (signal) => this.#node.dial(addresses.length > 0 ? addresses : libp2pPeerId(target as PeerId), { signal }),
+        options,
+      )
+    } catch (error) {
+      options.signal?.throwIfAborted()
+      throw dialFailure(error, target)
+    }
+  }
+
+  #onIdentify(peer: PeerId, protocols: string[]): void {
+    // Identify may end after the connection did.
+    if (!this.#node.getConnections().some(({ remotePeer }) => textOf(remotePeer) === peer)) return
+    const known = this.#identified.has(peer)
+    this.#identified.set(peer, protocols)
+    if (!known) this.#tell({ peer, connected: true })
+  }
+
+  #onUpdate({ id, protocols }: Peer): void {
+    const peer = textOf(id)
+    if (this.#identified.has(peer)) this.#identified.set(peer, protocols)
+  }
+
+  #onDisconnect(peer: PeerId): void {
+    if (this.#identified.delete(peer)) this.#tell({ peer, connected: false })
+  }
+
+  #tell(event: { peer: PeerId; connected: boolean }): void {
+    for (const listen of this.#listeners) {
+      try {
+        listen(event)
+      } catch (error) {
+        this.#log.error(`a listener to peers failed: ${sentenceOf(error)}`)
+      }
+    }
+  }
+}
+
+function textOf(id: { toString(): string }): PeerId {
+  return id.toString() as PeerId
+}

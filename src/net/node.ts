@@ -1,0 +1,115 @@
+// The libp2p node that potluck runs on: which modules, with which settings, and why where the default would not do.
+import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
+import { identify, identifyPush } from '@libp2p/identify'
+import type { ConnectionEncrypter, Libp2p } from '@libp2p/interface'
+import { type KadDHTInit, kadDHT, passthroughMapper, type SingleKadDHT } from '@libp2p/kad-dht'
+import { mdns } from '@libp2p/mdns'
+import { type NoiseComponents, noise } from '@libp2p/noise'
+import { ping } from '@libp2p/ping'
+import { tcp } from '@libp2p/tcp'
+import { yamux } from '@libp2p/yamux'
+import { createLibp2p } from 'libp2p'
+import { limits, times } from '../core/limits.ts'
+import { type ClusterKeys, securityProtocol } from './admission.ts'
+import type { TableDatastore } from './datastore.ts'
+import type { DhtNetwork } from './dht.ts'
+import { privateKeyOf } from './identity.ts'
+
+export interface NodeOptions {
+  identity: Uint8Array
+  listen: string[]
+  /** Of a private network; undefined in the open one. */
+  keys: ClusterKeys | undefined
+  mdns: boolean
+  version?: string
+}
+
+export interface Node {
+  /** Not started yet. */
+  node: Libp2p
+  gossip: GossipSub
+  dhts: DhtNetwork[]
+}
+
+export async function createNode(
+  { datastore }: { datastore: TableDatastore },
+  { identity, listen, keys, mdns: findByMdns, version = 'unreleased' }: NodeOptions,
+): Promise<Node> {
+  const kads = keys ? privateKads : openKads
+  const node = await createLibp2p({
+    start: false,
+    privateKey: privateKeyOf(identity),
+    nodeInfo: { name: 'potluck', version, userAgent: `potluck/${version}` },
+    addresses: { listen },
+    datastore,
+    transports: [tcp()],
+    connectionEncrypters: [keys ? privateNoise(keys) : noise()],
+    streamMuxers: [yamux({ streamOptions: windows })],
+    connectionManager: {
+      maxConnections: limits.connectionsMax,
+      inboundConnectionThreshold: limits.connectionsInPerSecond,
+      maxIncomingPendingConnections: limits.handshakesMax,
+      inboundUpgradeTimeout: times.handshakeMs,
+      maxPeerAddrsToDial: limits.addressesPerPeerMax,
+      dialTimeout: times.dialMs,
+      // Addresses of a peer are dialed one after the other: a dead one must leave time for the rest.
+      addressDialTimeout: times.dialAddressMs,
+      // The Meeting worker does this, for longer.
+      reconnectRetries: 0,
+    },
+    connectionMonitor: { pingTimeout: { minTimeout: times.pingMs } },
+    // An address counts from when it was first seen and is not renewed, so by default a server of the DHT forgets the
+    // addresses of a provider after an hour, though it is connected. The datastore bounds what is kept instead.
+    peerStore: { maxAddressAge: Number.POSITIVE_INFINITY, maxPeerAge: Number.POSITIVE_INFINITY },
+    peerDiscovery: findByMdns ? [mdns(keys ? { serviceTag: `_potluck-${keys.keyId}._udp.local` } : {})] : [],
+    services: {
+      identify: identify(),
+      identifyPush: identifyPush(),
+      ping: ping(),
+      gossip: gossipsub(gossipOptions),
+      ...Object.fromEntries(kads.map((init) => [init.protocol, kadDHT(init)])),
+    },
+  })
+  const services = node.services as unknown as Record<string, SingleKadDHT>
+  const dhts = kads.map(({ protocol }) => ({ protocol, kad: services[protocol]! }))
+  return { node: node as unknown as Libp2p, gossip: node.services.gossip, dhts }
+}
+
+// A window larger than the buffer lets a fast sender overrun a reader that has paused, and the stream is reset.
+const windows = { maxStreamWindowSize: limits.streamWindowBytes, maxReadBufferLength: 2 * limits.streamWindowBytes }
+
+function privateNoise(keys: ClusterKeys): (components: NoiseComponents) => ConnectionEncrypter {
+  return (components) => {
+    const encrypter = noise({ prologueBytes: keys.networkKey })(components)
+    return Object.assign(encrypter, { protocol: securityProtocol(keys.keyId) })
+  }
+}
+
+type KadInit = KadDHTInit & { protocol: string }
+
+// A server from the start, for peers with any address. A query with an empty routing table ends at once: by default it
+// hangs until a server comes.
+const localKad = { clientMode: false, peerInfoMapper: passthroughMapper, allowQueryWithZeroPeers: true }
+
+const privateKads: KadInit[] = [{ ...localKad, protocol: '/potluck/kad/1.0.0' }]
+
+const openKads: KadInit[] = [
+  {
+    ...localKad,
+    protocol: '/ipfs/lan/kad/1.0.0',
+    datastorePrefix: '/lan-dht',
+    logPrefix: 'libp2p:lan-dht',
+    metricsPrefix: 'libp2p_lan_dht',
+  },
+  // Serves once it knows a public address of its own.
+  { protocol: '/ipfs/kad/1.0.0', allowQueryWithZeroPeers: true },
+]
+
+const gossipOptions = {
+  allowPublishToZeroTopicPeers: true,
+  fallbackToFloodsub: false,
+  maxInboundDataLength: limits.gossipPacketBytesMax,
+  maxOutboundBufferSize: limits.gossipQueueBytesMax,
+  // Many peers on one machine, or behind one NAT, are normal here and no attack.
+  scoreParams: { IPColocationFactorWeight: 0 },
+}

@@ -1,0 +1,165 @@
+// What a peer can do: every command is one method here. Two things implement it, a peer in this process and the client
+// that talks to a running one, so commands and programs need not know which they hold. CIDs and peers are text, so that
+// what a method returns is also what `--json` prints.
+import type { Abortable } from '../base/abort.ts'
+import type { WorkerStatus } from '../base/worker.ts'
+import type { FoundVia, PeerId } from '../core/peer.ts'
+import type { Reporting } from '../core/progress.ts'
+import type { Config } from './config.ts'
+
+export interface LongOptions extends Abortable, Reporting {}
+
+export interface AddOptions extends LongOptions {
+  /** Keep file bytes in the user's own files and remember where they are. */
+  reference?: boolean | undefined
+  /** `unixfs-v1-2025` or `unixfs-v0-2015`; default: the config's. */
+  profile?: string | undefined
+  /** Default true: pin the root, so that gc keeps it, and announce it. */
+  pin?: boolean | undefined
+  /** Compute the CID and store nothing. */
+  onlyHash?: boolean | undefined
+  /** Take entries whose names begin with a dot. */
+  hidden?: boolean | undefined
+  /** Globs of entries to leave out. */
+  ignore?: string[] | undefined
+}
+
+export interface Added {
+  cid: string
+  /** As it was given; `-` for a stream. */
+  path: string
+  /** Content bytes. */
+  size: number
+  blocks: number
+}
+
+export interface GetOptions extends LongOptions {
+  /** Where to write; default: the last name of the REF, in the working folder. */
+  output?: string | undefined
+  /** Replace files that are there with other content; without it they are an error. */
+  overwrite?: boolean | undefined
+}
+
+export interface Got {
+  cid: string
+  path: string
+  size: number
+  seconds: number
+  /** Bytes by the peer that sent them; empty when everything was here. */
+  sources: Record<string, number>
+}
+
+export interface CatOptions extends LongOptions {
+  /** Bytes to skip. */
+  offset?: number | undefined
+  /** Bytes to give at most. */
+  length?: number | undefined
+}
+
+export interface Entry {
+  /** Name in the folder; with `recursive`, the path below the REF. */
+  name: string
+  cid: string
+  /** Content bytes; null for folders, and for what is not UnixFS. */
+  size: number | null
+  type: string
+}
+
+export interface Found {
+  peerId: PeerId
+  addresses: string[]
+  via: FoundVia
+}
+
+export interface PinInfo {
+  cid: string
+  copies: number
+  held: number
+  holders: PeerId[]
+  state: 'held' | 'incomplete'
+}
+
+export interface Collected {
+  blocks: number
+  bytes: number
+  kept: number
+  /** Pinned roots with missing blocks; while there are any, nothing is deleted below them. */
+  incomplete: string[]
+}
+
+export interface Verified {
+  blocks: number
+  bytes: number
+  problems: { cid: string; problem: string }[]
+}
+
+export interface Imported {
+  cid: string
+  blocks: number
+  bytes: number
+}
+
+export interface PeerConnection {
+  peerId: PeerId
+  addresses: string[]
+  direction: 'in' | 'out'
+  relayed: boolean
+  latencyMs?: number | undefined
+}
+
+export interface StoreStatus {
+  blocks: number
+  bytes: number
+  inlineBytes: number
+  fileBytes: number
+  referencedBytes: number
+  pins: number
+}
+
+export interface Status {
+  version: string
+  home: string
+  running: boolean
+  store: StoreStatus
+  peerId?: PeerId
+  addresses?: string[]
+  network?: 'private' | 'open'
+  connections?: number
+  dhtServers?: number
+  bytesSent?: number
+  bytesReceived?: number
+  workers?: WorkerStatus[]
+  uptimeSeconds?: number
+}
+
+export interface Joined {
+  /** Addresses that the invite line carried. */
+  bootstrap: string[]
+  /** True if a running peer has changed over to the cluster; false if the next start will. */
+  connected: boolean
+}
+
+export interface Peer extends AsyncDisposable {
+  /** A path of this machine, or a stream. Durable when it returns. */
+  add(source: string | AsyncIterable<Uint8Array>, options?: AddOptions): Promise<Added>
+  get(ref: string, options?: GetOptions): Promise<Got>
+  cat(ref: string, options?: CatOptions): AsyncIterable<Uint8Array>
+  ls(ref: string, options?: LongOptions & { recursive?: boolean | undefined }): AsyncIterable<Entry>
+  find(ref: string, options?: LongOptions): AsyncIterable<Found>
+  pinAdd(ref: string, options?: LongOptions): Promise<PinInfo>
+  pinRemove(ref: string, options?: Abortable): Promise<PinInfo>
+  pinList(options?: Abortable): AsyncIterable<PinInfo>
+  gc(options?: LongOptions): Promise<Collected>
+  verify(options?: LongOptions): Promise<Verified>
+  /** CAR v1 bytes. */
+  exportCar(ref: string, options?: LongOptions): AsyncIterable<Uint8Array>
+  /** Takes CAR v1 or v2; pins its roots unless told not to. */
+  importCar(car: AsyncIterable<Uint8Array>, options?: LongOptions & { pin?: boolean | undefined }): Promise<Imported[]>
+  peers(options?: Abortable): AsyncIterable<PeerConnection>
+  connect(address: string, options?: Abortable): Promise<{ peerId: PeerId }>
+  /** One line that lets another machine join this cluster. */
+  invite(options?: Abortable): Promise<{ line: string }>
+  join(line: string, options?: Abortable): Promise<Joined>
+  status(ref?: string, options?: Abortable): Promise<Status | PinInfo>
+  config(key?: string, value?: string): Promise<Partial<Config>>
+}

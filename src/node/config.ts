@@ -1,0 +1,129 @@
+// What the user may set, each key declared, explained, defaulted and parsed here and nowhere else. Flags of a command go
+// before the file, the file before the defaults; the result is frozen. `config.json` holds only what was set.
+
+import { NodeError } from './errors.ts'
+import type { Home } from './home.ts'
+
+export interface Config {
+  readonly listen: readonly string[]
+  readonly api: string
+  readonly bootstrap: readonly string[]
+  readonly network: 'private' | 'open'
+  readonly mdns: boolean
+  readonly profile: string
+}
+
+export type ConfigKey = keyof Config
+
+interface KeyDoc<T> {
+  fallback: T
+  explain: string
+  /** Throws CONFIG_INVALID. Values come from the command line as text, from the file as JSON. */
+  parse(value: unknown): T
+}
+
+type KeyDocs = { [K in ConfigKey]: KeyDoc<Config[K]> }
+
+const textList = (value: unknown): string[] => {
+  const list = typeof value === 'string' ? value.split(/[\s,]+/).filter((item) => item !== '') : value
+  if (!Array.isArray(list) || list.some((item) => typeof item !== 'string')) throw invalid('a list of texts')
+  return list as string[]
+}
+
+const hostPort = (value: unknown): string => {
+  const match = typeof value === 'string' && /^(.+):(\d{1,5})$/.exec(value)
+  if (!match || Number(match[2]) > 65_535) throw invalid('HOST:PORT, such as 127.0.0.1:5101')
+  if (!['127.0.0.1', 'localhost', '[::1]'].includes(match[1]!))
+    throw invalid('a loopback address (127.0.0.1, localhost or [::1]): whoever reaches the API owns the peer')
+  return value as string
+}
+
+const flag = (value: unknown): boolean => {
+  if (value === true || value === 'true' || value === 'on') return true
+  if (value === false || value === 'false' || value === 'off') return false
+  throw invalid('true or false')
+}
+
+export const configKeys: KeyDocs = {
+  listen: {
+    fallback: ['/ip4/0.0.0.0/tcp/4101'],
+    explain: 'multiaddrs to listen on for other peers; port 0 takes a free one',
+    parse: textList,
+  },
+  api: { fallback: '127.0.0.1:5101', explain: 'HOST:PORT of the HTTP API, loopback only', parse: hostPort },
+  bootstrap: {
+    fallback: [],
+    explain: 'multiaddrs (with /p2p/PEERID) of peers to meet others through; `potluck join` adds to it',
+    parse: textList,
+  },
+  network: {
+    fallback: 'private',
+    explain:
+      '`private`: only peers with the cluster secret connect; `open`: the public IPFS network, all content is public',
+    parse: (value) => {
+      if (value === 'private' || value === 'open') return value
+      throw invalid("'private' or 'open'")
+    },
+  },
+  mdns: { fallback: true, explain: 'find peers on the local network by multicast DNS', parse: flag },
+  profile: {
+    fallback: 'unixfs-v1-2025',
+    explain: 'how `add` builds files: `unixfs-v1-2025`, or `unixfs-v0-2015` for the CIDs of older Kubo',
+    parse: (value) => {
+      if (value === 'unixfs-v1-2025' || value === 'unixfs-v0-2015') return value
+      throw invalid("'unixfs-v1-2025' or 'unixfs-v0-2015'")
+    },
+  },
+}
+
+const fileVersion = 1
+
+/** What the file holds. Throws CONFIG_INVALID naming the file and the key. */
+export async function readSettings(home: Home): Promise<Partial<Config>> {
+  const text = await home.readConfig()
+  if (text === undefined) return {}
+  const where = home.at('config.json')
+  let file: unknown
+  try {
+    file = JSON.parse(text)
+  } catch {
+    throw new NodeError('CONFIG_INVALID', `${where} is not JSON; mend it, or move it away to use the defaults`)
+  }
+  if (typeof file !== 'object' || file === null || Array.isArray(file))
+    throw new NodeError('CONFIG_INVALID', `${where} must hold a JSON object`)
+  const { version, ...settings } = file as Record<string, unknown>
+  if (typeof version === 'number' && version > fileVersion)
+    throw new NodeError('HOME_INVALID', `${where} was written by a newer potluck; use that one, or a newer one still`)
+  const parsed = Object.entries(settings).map(([key, value]) => [key, parseSetting(key, value, where)])
+  return Object.fromEntries(parsed) as Partial<Config>
+}
+
+export async function writeSettings(home: Home, settings: Partial<Config>): Promise<void> {
+  await home.make()
+  await home.writeConfig(`${JSON.stringify({ version: fileVersion, ...settings }, null, 2)}\n`)
+}
+
+/** One setting from text or JSON. Throws CONFIG_INVALID. */
+export function parseSetting(key: string, value: unknown, where = 'config'): Config[ConfigKey] {
+  if (!Object.hasOwn(configKeys, key))
+    throw new NodeError(
+      'CONFIG_INVALID',
+      `${where}: there is no key '${key}'; the keys are ${Object.keys(configKeys).join(', ')}`,
+    )
+  try {
+    return configKeys[key as ConfigKey].parse(value)
+  } catch (error) {
+    throw new NodeError('CONFIG_INVALID', `${where}: '${key}' must be ${(error as Error).message}`)
+  }
+}
+
+/** Flags over file over defaults. */
+export function mergeConfig(flags: Partial<Config>, settings: Partial<Config>): Config {
+  const keys = Object.keys(configKeys) as ConfigKey[]
+  const merged = keys.map((key) => [key, flags[key] ?? settings[key] ?? configKeys[key].fallback])
+  return Object.freeze(Object.fromEntries(merged)) as Config
+}
+
+function invalid(expected: string): Error {
+  return new Error(expected)
+}

@@ -1,0 +1,66 @@
+// Content for one operation: blocks of the store and, when the peer is online, of whoever provides the root. Without a
+// running peer a block that is not here cannot be had, and the error says so.
+import type { CID } from 'multiformats/cid'
+import type { Abortable } from '../base/abort.ts'
+import { codeOf } from '../base/errors.ts'
+import { codecs } from '../core/block.ts'
+import type { BlockReader, BlockStore, FetchReport, FetchSession, Lease, LinksOf } from '../core/ports.ts'
+import type { LongOptions } from './api.ts'
+import { NodeError } from './errors.ts'
+import type { Online } from './online.ts'
+
+export interface Content extends BlockReader, AsyncDisposable {
+  /** Makes sure that every block at and below is in the store. */
+  bring(cid: CID, options?: Abortable): Promise<void>
+  report(): FetchReport
+}
+
+export function contentOf(
+  deps: { store: BlockStore; linksOf: LinksOf; online: Online | undefined },
+  { root, lease, signal, onProgress }: LongOptions & { root: CID; lease: Lease },
+): Content {
+  if (deps.online) return onlineContent(deps.online.organs.exchange.session(root, lease, { signal, onProgress }))
+  return offlineContent(deps.store, deps.linksOf, lease)
+}
+
+function onlineContent(session: FetchSession): Content {
+  return {
+    get: (cid, options) => session.get(cid, options),
+    bring: (cid, options) => session.fetchDag(cid, options),
+    report: () => session.report(),
+    [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
+  }
+}
+
+function offlineContent(store: BlockStore, linksOf: LinksOf, lease: Lease): Content {
+  const get = async (cid: CID, options?: Abortable) => {
+    try {
+      return await store.get(cid, options)
+    } catch (error) {
+      if (codeOf(error) !== 'NOT_FOUND') throw error
+      const why = `${cid} is not in this store, and no peer is running: start one with 'potluck start'`
+      throw new NodeError('NO_PEER', why, { cause: error })
+    }
+  }
+  return {
+    get,
+    async bring(root, { signal } = {}) {
+      const writer = store.writer(lease)
+      const seen = new Set<string>()
+      const waiting = [root]
+      for (let cid = waiting.pop(); cid; cid = waiting.pop()) {
+        signal?.throwIfAborted()
+        if (writer.touch(cid) && cid.code === codecs.raw) continue
+        const block = await get(cid, { signal })
+        for (const link of linksOf(block)) {
+          const key = link.toString()
+          if (link.code !== codecs.raw && seen.has(key)) continue
+          seen.add(key)
+          waiting.push(link)
+        }
+      }
+    },
+    report: () => ({ blocks: 0, bytes: 0, sources: {} }),
+    [Symbol.asyncDispose]: async () => {},
+  }
+}

@@ -1,0 +1,349 @@
+// A peer in this process. It holds the store, and the online part while there is one; each method is a short script over
+// the organs. Content operations hold a lease, so that gc never takes what they are working on.
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { CID } from 'multiformats/cid'
+import type { Abortable } from '../base/abort.ts'
+import { Scope } from '../base/scope.ts'
+import type { PeerId } from '../core/peer.ts'
+import type { Lease } from '../core/ports.ts'
+import { parseRef } from '../core/ref.ts'
+import { addPath, addStream, discardingWriter } from '../files/add.ts'
+import { exportCar, importCar } from '../files/car.ts'
+import { listDirectory } from '../files/list.ts'
+import { profileNamed } from '../files/profiles.ts'
+import { readFile } from '../files/read.ts'
+import { resolvePath } from '../files/resolve.ts'
+import { writeTo } from '../files/write.ts'
+import { encodeInvite } from '../net/admission.ts'
+import type * as Api from './api.ts'
+import { type Config, configKeys, mergeConfig, parseSetting, readSettings, writeSettings } from './config.ts'
+import { type Content, contentOf } from './content.ts'
+import { NodeError } from './errors.ts'
+import { joinCluster } from './join.ts'
+import { type Online, type OnlineDeps, openOnline } from './online.ts'
+import { Operations } from './operations.ts'
+import { version } from './version.ts'
+
+export class LocalPeer implements Api.Peer {
+  readonly #deps: OnlineDeps
+  readonly #scope = new Scope()
+  readonly #operations = new Operations()
+  readonly #startedMs: number
+  #config: Config
+  #online: Online | undefined
+
+  /** `opened` is what must be closed after this peer: the store and the lock. */
+  constructor(deps: OnlineDeps, config: Config, opened: Scope) {
+    this.#deps = deps
+    this.#config = config
+    this.#startedMs = deps.clock.monotonicMs()
+    this.#scope.use(opened)
+    this.#scope.defer(() => this.#online?.[Symbol.asyncDispose]())
+    this.#scope.defer(() => this.#operations.stop())
+  }
+
+  /** The settings in force. */
+  get settings(): Config {
+    return this.#config
+  }
+
+  async goOnline(): Promise<void> {
+    this.#online = await openOnline(this.#deps, this.#config)
+  }
+
+  /** Throws NO_PEER when this peer is offline. */
+  identity(): { peerId: PeerId; addresses: string[] } {
+    const { network } = this.#needOnline().host
+    return { peerId: network.self, addresses: network.addresses() }
+  }
+
+  add(source: string | AsyncIterable<Uint8Array>, options: Api.AddOptions = {}): Promise<Api.Added> {
+    const { onlyHash = false, pin = !onlyHash, hidden = false, ignore = [], reference = false, onProgress } = options
+    return this.#operations.run(options, async (signal) => {
+      const { store } = this.#deps
+      using lease = store.lease('add')
+      const writer = onlyHash ? discardingWriter : store.writer(lease)
+      const profile = profileNamed(options.profile ?? this.#config.profile)
+      const common = { profile, signal, onProgress }
+      const added =
+        typeof source === 'string'
+          ? await addPath({ writer }, source, { ...common, reference, hidden, ignore })
+          : await addStream({ writer }, source, common)
+      await writer.flush({ signal })
+      if (pin) await this.#pin(added.cid)
+      const path = typeof source === 'string' ? source : '-'
+      return { cid: added.cid.toString(), path, size: added.sizeBytes, blocks: added.blocks }
+    })
+  }
+
+  get(ref: string, options: Api.GetOptions = {}): Promise<Api.Got> {
+    const { clock } = this.#deps
+    const startedMs = clock.monotonicMs()
+    return this.#withContent(ref, 'get', options, async (content, root, signal) => {
+      const { path } = parseRef(ref)
+      const target = await resolvePath(content, { root, path }, { signal })
+      await content.bring(target.cid, { signal })
+      const named = options.output ?? path.at(-1) ?? root.toString()
+      // As `cp` does: a file given a folder goes into it under its own name.
+      const intoFolder = target.type === 'file' && (await isFolder(named))
+      const output = intoFolder ? join(named, path.at(-1) ?? root.toString()) : named
+      const { overwrite = false, onProgress } = options
+      const deps = { reader: content, random: this.#deps.random }
+      const written = await writeTo(deps, target.cid, output, { signal, onProgress, overwrite })
+      const seconds = (clock.monotonicMs() - startedMs) / 1000
+      return {
+        cid: target.cid.toString(),
+        path: written.path,
+        size: written.sizeBytes,
+        seconds,
+        sources: content.report().sources,
+      }
+    })
+  }
+
+  async *cat(ref: string, options: Api.CatOptions = {}): AsyncGenerator<Uint8Array> {
+    const { offset, length } = options
+    yield* this.#streamContent(ref, 'cat', options, async function* (content, root, signal) {
+      const target = await resolvePath(content, { root, path: parseRef(ref).path }, { signal })
+      yield* readFile(content, target.cid, { offset, length, signal })
+    })
+  }
+
+  async *ls(
+    ref: string,
+    options: Api.LongOptions & { recursive?: boolean | undefined } = {},
+  ): AsyncGenerator<Api.Entry> {
+    const { recursive = false } = options
+    yield* this.#streamContent(ref, 'ls', options, async function* (content, root, signal) {
+      const target = await resolvePath(content, { root, path: parseRef(ref).path }, { signal })
+      for await (const { name, cid, sizeBytes, type } of listDirectory(content, target.cid, { recursive, signal }))
+        yield { name, cid: cid.toString(), size: sizeBytes ?? null, type }
+    })
+  }
+
+  async *find(ref: string, options: Api.LongOptions = {}): AsyncGenerator<Api.Found> {
+    const { root } = parseRef(ref)
+    const { findProviders } = this.#needOnline().organs
+    yield* this.#operations.stream(options, async function* (signal) {
+      for await (const { peer, addresses, via } of findProviders(root, { signal }))
+        yield { peerId: peer, addresses, via }
+    })
+  }
+
+  pinAdd(ref: string, options: Api.LongOptions = {}): Promise<Api.PinInfo> {
+    return this.#withContent(ref, 'pin add', options, async (content, root, signal) => {
+      const target = await resolvePath(content, { root, path: parseRef(ref).path }, { signal })
+      await content.bring(target.cid, { signal })
+      await this.#pin(target.cid)
+      return this.#pinInfo(target.cid)
+    })
+  }
+
+  pinRemove(ref: string, options: Abortable = {}): Promise<Api.PinInfo> {
+    return this.#operations.run(options, async (signal) => {
+      const { store } = this.#deps
+      const { root, path } = parseRef(ref)
+      const cid = path.length === 0 ? root : (await resolvePath(store, { root, path }, { signal })).cid
+      if (!(await store.pins.remove(cid))) throw notPinned(cid)
+      await this.#online?.organs.announcer.withdraw(cid)
+      return { cid: cid.toString(), copies: 0, held: 0, holders: [], state: 'held' }
+    })
+  }
+
+  async *pinList(options: Abortable = {}): AsyncGenerator<Api.PinInfo> {
+    const pins = this.#deps.store.pins
+    const info = (cid: CID) => this.#pinInfo(cid)
+    yield* this.#operations.stream(options, async function* () {
+      for (const { cid } of pins.list()) yield info(cid)
+    })
+  }
+
+  gc(options: Api.LongOptions = {}): Promise<Api.Collected> {
+    return this.#operations.run(options, async (signal) => {
+      const { blocks, bytes, kept, incomplete } = await this.#deps.store.gc({ signal, onProgress: options.onProgress })
+      return { blocks, bytes, kept, incomplete: incomplete.map(String) }
+    })
+  }
+
+  verify(options: Api.LongOptions = {}): Promise<Api.Verified> {
+    return this.#operations.run(options, async (signal) => {
+      const { blocks, bytes, problems } = await this.#deps.store.verify({ signal, onProgress: options.onProgress })
+      return { blocks, bytes, problems: problems.map(({ cid, problem }) => ({ cid: cid.toString(), problem })) }
+    })
+  }
+
+  async *exportCar(ref: string, options: Api.LongOptions = {}): AsyncGenerator<Uint8Array> {
+    yield* this.#streamContent(ref, 'export', options, async function* (content, root, signal) {
+      const target = await resolvePath(content, { root, path: parseRef(ref).path }, { signal })
+      await content.bring(target.cid, { signal })
+      yield* exportCar(content, [target.cid], { signal })
+    })
+  }
+
+  importCar(
+    car: AsyncIterable<Uint8Array>,
+    options: Api.LongOptions & { pin?: boolean | undefined } = {},
+  ): Promise<Api.Imported[]> {
+    const { pin = true, onProgress } = options
+    return this.#operations.run(options, async (signal) => {
+      const { store } = this.#deps
+      using lease = store.lease('import')
+      const writer = store.writer(lease)
+      const { roots, blocks, sizeBytes } = await importCar({ writer }, car, { signal, onProgress })
+      await writer.flush({ signal })
+      for (const root of pin ? roots : []) {
+        // A CAR may hold part of a DAG; a pin promises all of it.
+        await using content = this.#content(root, lease, { signal, onProgress })
+        await content.bring(root, { signal })
+        await this.#pin(root)
+      }
+      return roots.map((root) => ({ cid: root.toString(), blocks, bytes: sizeBytes }))
+    })
+  }
+
+  async *peers(options: Abortable = {}): AsyncGenerator<Api.PeerConnection> {
+    const { network } = this.#needOnline().host
+    yield* this.#operations.stream(options, async function* () {
+      for (const { peer, addresses, direction, relayed, latencyMs } of network.connected())
+        yield { peerId: peer, addresses, direction, relayed, latencyMs }
+    })
+  }
+
+  connect(address: string, options: Abortable = {}): Promise<{ peerId: PeerId }> {
+    const { network } = this.#needOnline().host
+    return this.#operations.run(options, async (signal) => ({ peerId: await network.connect(address, { signal }) }))
+  }
+
+  async invite(): Promise<{ line: string }> {
+    const { host, secret } = this.#needOnline()
+    if (!secret) throw new NodeError('CONFIG_INVALID', 'an open network needs no invitation: anybody may connect')
+    return { line: encodeInvite({ secret, addresses: host.network.addresses() }) }
+  }
+
+  join(line: string, options: Abortable = {}): Promise<Api.Joined> {
+    return this.#operations.run(options, async (signal) => {
+      const { bootstrap } = await joinCluster(this.#deps.home, line)
+      if (!this.#online) return { bootstrap, connected: false }
+      await this.#online[Symbol.asyncDispose]()
+      this.#online = undefined
+      this.#config = mergeConfig({ ...this.#config, network: 'private', bootstrap }, {})
+      await this.goOnline()
+      await Promise.any(bootstrap.map((address) => this.#needOnline().host.network.connect(address, { signal }))).catch(
+        () => {
+          throw new NodeError('JOIN_UNREACHED', unreached, { retryable: true })
+        },
+      )
+      return { bootstrap, connected: true }
+    })
+  }
+
+  async status(ref?: string): Promise<Api.Status | Api.PinInfo> {
+    const { store, home, clock } = this.#deps
+    if (ref !== undefined) {
+      const { root } = parseRef(ref)
+      if (!store.pins.get(root)) throw notPinned(root)
+      return this.#pinInfo(root)
+    }
+    const offline = { version, home: home.path, running: false, store: store.stats() }
+    if (!this.#online) return offline
+    const { host, organs } = this.#online
+    const { bytesSent, bytesReceived } = organs.exchange.status()
+    return {
+      ...offline,
+      running: true,
+      ...this.identity(),
+      network: this.#config.network,
+      connections: host.network.connected().length,
+      dhtServers: host.dht.size(),
+      bytesSent,
+      bytesReceived,
+      workers: organs.loops.map((loop) => loop.status()),
+      uptimeSeconds: Math.round((clock.monotonicMs() - this.#startedMs) / 1000),
+    }
+  }
+
+  async config(key?: string, value?: string): Promise<Partial<Config>> {
+    const { home } = this.#deps
+    const settings = await readSettings(home)
+    if (key === undefined) return mergeConfig({}, settings)
+    const parsed = value === undefined ? settings[key as keyof Config] : parseSetting(key, value)
+    if (value !== undefined) await writeSettings(home, { ...settings, [key]: parsed })
+    else parseKey(key)
+    return { [key]: parsed ?? configKeys[key as keyof Config].fallback }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#scope.close()
+  }
+
+  #needOnline(): Online {
+    if (!this.#online) throw new NodeError('NO_PEER', "no peer is running: start one with 'potluck start'")
+    return this.#online
+  }
+
+  #content(root: CID, lease: Lease, options: Api.LongOptions): Content {
+    return contentOf({ ...this.#deps, online: this.#online }, { ...options, root, lease })
+  }
+
+  #withContent<T>(
+    ref: string,
+    reason: string,
+    options: Api.LongOptions,
+    work: (content: Content, root: CID, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    return this.#operations.run(options, async (signal) => {
+      const { root } = parseRef(ref)
+      using lease = this.#deps.store.lease(`${reason} ${ref}`)
+      await using content = this.#content(root, lease, { signal, onProgress: options.onProgress })
+      return await work(content, root, signal)
+    })
+  }
+
+  async *#streamContent<T>(
+    ref: string,
+    reason: string,
+    options: Api.LongOptions,
+    work: (content: Content, root: CID, signal: AbortSignal) => AsyncIterable<T>,
+  ): AsyncGenerator<T> {
+    const open = (lease: Lease, root: CID, signal: AbortSignal) =>
+      this.#content(root, lease, { signal, onProgress: options.onProgress })
+    const { store } = this.#deps
+    yield* this.#operations.stream(options, async function* (signal) {
+      const { root } = parseRef(ref)
+      using lease = store.lease(`${reason} ${ref}`)
+      await using content = open(lease, root, signal)
+      yield* work(content, root, signal)
+    })
+  }
+
+  async #pin(cid: CID): Promise<void> {
+    await this.#deps.store.pins.add(cid, { recursive: true })
+    await this.#online?.organs.announcer.announce(cid)
+  }
+
+  #pinInfo(cid: CID): Api.PinInfo {
+    const here = this.#deps.store.has(cid)
+    const holders = here && this.#online ? [this.#online.host.network.self] : []
+    return { cid: cid.toString(), copies: 1, held: here ? 1 : 0, holders, state: here ? 'held' : 'incomplete' }
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return await stat(path).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  )
+}
+
+const unreached =
+  'joined, but none of the addresses in the line answers now; is the other peer running, and can this machine reach it?'
+
+function notPinned(cid: CID): NodeError {
+  return new NodeError('NOT_PINNED', `${cid} is not pinned here; 'potluck pin ls' shows what is`)
+}
+
+// Only to say that there is no such key.
+function parseKey(key: string): void {
+  if (!Object.hasOwn(configKeys, key)) parseSetting(key, undefined)
+}

@@ -1,0 +1,120 @@
+// One process at a time opens a home. The lock is a file that names the process; it is taken by linking a finished file
+// into place, which is atomic, so two that start at once cannot both succeed. A lock whose process is gone (crash, power
+// loss) is stale and is recovered. A process id alone may have been reused, so its start time is compared where the
+// system tells it (Linux).
+import { link, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { type Abortable, abortable } from '../base/abort.ts'
+import { type Clock, sleep } from '../base/clock.ts'
+import { codeOf, sentenceOf } from '../base/errors.ts'
+import type { Random } from '../base/random.ts'
+import { NodeError } from './errors.ts'
+import type { Home } from './home.ts'
+
+interface Holder {
+  pid: number
+  host: string
+  /** Start of the process as the system counts it; empty where it does not tell. */
+  started: string
+  /** What it is doing: `start`, or a command that needs the store for a moment. */
+  doing: string
+}
+
+const retryMs = 100
+
+export interface LockOptions extends Abortable {
+  doing: string
+  /** How long to wait for a command that holds the home for a moment; a running peer is not waited for. */
+  waitMs: number
+}
+
+/** Takes the lock of a home; the returned function releases it. Throws ALREADY_RUNNING or HOME_BUSY. */
+export async function lockHome(
+  deps: { home: Home; clock: Clock; random: Random },
+  { doing, waitMs, signal }: LockOptions,
+): Promise<() => Promise<void>> {
+  const { home, clock, random } = deps
+  const path = home.at('lock')
+  const own: Holder = { pid: process.pid, host: hostname(), started: await startOf(process.pid), doing }
+  const draft = `${path}.${process.pid}.${Buffer.from(random.bytes(6)).toString('hex')}`
+  const until = clock.monotonicMs() + waitMs
+  try {
+    await writeFile(draft, JSON.stringify(own), { mode: 0o600 })
+    for (;;) {
+      if (await linked(draft, path)) return () => rm(path, { force: true })
+      const text = await readFile(path, 'utf8').catch(() => '')
+      const holder = parseHolder(text)
+      if (!holder || !(await alive(holder))) {
+        await removeStale(path, text, draft)
+      } else if (holder.doing === 'start') {
+        throw new NodeError('ALREADY_RUNNING', `a peer is already running in ${home.path} (process ${holder.pid})`)
+      } else if (clock.monotonicMs() >= until) {
+        const why = `'potluck ${holder.doing}' (process ${holder.pid}) is using ${home.path}; try again when it is done`
+        throw new NodeError('HOME_BUSY', why, { retryable: true })
+      } else {
+        await abortable(sleep(clock, retryMs, signal), signal)
+      }
+    }
+  } catch (error) {
+    if (error instanceof NodeError || signal?.aborted) throw error
+    throw new NodeError('HOME_INVALID', `${path} cannot be written: ${sentenceOf(error)}`, { cause: error })
+  } finally {
+    await rm(draft, { force: true })
+  }
+}
+
+async function linked(draft: string, path: string): Promise<boolean> {
+  try {
+    await link(draft, path)
+    return true
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false
+    throw error
+  }
+}
+
+// Two may find the same stale lock: the rename moves whatever is there now, so if that is not what was found stale, the
+// other one has already taken the lock and it is put back.
+async function removeStale(path: string, stale: string, draft: string): Promise<void> {
+  const aside = `${draft}.stale`
+  try {
+    await rename(path, aside)
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return
+    throw error
+  }
+  if ((await readFile(aside, 'utf8')) !== stale) await linked(aside, path)
+  await rm(aside, { force: true })
+}
+
+function parseHolder(text: string): Holder | undefined {
+  try {
+    const holder = JSON.parse(text) as Holder
+    return Number.isInteger(holder.pid) ? holder : undefined
+  } catch {
+    return undefined
+  }
+}
+
+// A lock from another host (a shared disk, another container) cannot be checked, so it counts as alive.
+async function alive(holder: Holder): Promise<boolean> {
+  if (holder.host !== hostname()) return true
+  try {
+    process.kill(holder.pid, 0)
+  } catch (error) {
+    return codeOf(error) === 'EPERM'
+  }
+  return holder.started === '' || holder.started === (await startOf(holder.pid))
+}
+
+// Field 22 of /proc/PID/stat, counted behind the command name, which may itself hold spaces and parentheses; with the
+// boot id, since ticks count from boot.
+async function startOf(pid: number): Promise<string> {
+  try {
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
+    const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8')
+    return `${stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]}@${boot.trim()}`
+  } catch {
+    return ''
+  }
+}

@@ -1,0 +1,94 @@
+// Finding who provides a CID: this peer's own store, the connected peers and the DHT, asked at the same time and answered as
+// answers come, each provider once. A way that fails or stays silent costs nothing but its own answers, and the search ends
+// after times.lookUpMs whatever they do.
+import type { CID } from 'multiformats/cid'
+import { type Abortable, linkedController } from '../base/abort.ts'
+import type { Clock } from '../base/clock.ts'
+import { sentenceOf } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
+import { limits, times } from '../core/limits.ts'
+import type { FoundVia, PeerId, PeerInfo, Provider } from '../core/peer.ts'
+import type { BlockStore, Dht, FindProviders, Network } from '../core/ports.ts'
+
+export interface SearchDeps {
+  self: PeerId
+  network: Pick<Network, 'addresses'>
+  store: Pick<BlockStore, 'has'>
+  dht: Pick<Dht, 'findProviders'>
+  /** Connected peers that say they have a block. */
+  askConnected: (cid: CID, options?: Abortable) => AsyncIterable<PeerInfo>
+  clock: Clock
+  log: Log
+}
+
+/** A search never throws for lack of providers; it rejects with the caller's reason when `signal` aborts. */
+export function providerSearch(deps: SearchDeps): FindProviders {
+  return async function* findProviders(cid, { signal } = {}) {
+    signal?.throwIfAborted()
+    let wanted: number = limits.providersMax
+    if (deps.store.has(cid)) {
+      wanted--
+      yield { peer: deps.self, addresses: deps.network.addresses().map(withoutPeer), via: 'own' }
+    }
+    const { controller, detach } = linkedController(signal)
+    const cancel = deps.clock.timer(times.lookUpMs, () => controller.abort(new Error('the search took long enough')))
+    try {
+      for await (const provider of search(deps, cid, controller.signal)) {
+        yield provider
+        if (--wanted === 0) return
+      }
+      signal?.throwIfAborted()
+    } finally {
+      cancel()
+      detach()
+      controller.abort(new Error('the search has ended'))
+    }
+  }
+}
+
+/** What both ways find, as they find it. Ends when both have ended or the signal aborts, whether or not they heed it. */
+async function* search(deps: SearchDeps, cid: CID, signal: AbortSignal): AsyncGenerator<Provider> {
+  const found: Provider[] = []
+  const isNew = newOnly(deps.self)
+  let searching = 2
+  let news = Promise.withResolvers<void>()
+  const ask = async (via: FoundVia, source: () => AsyncIterable<PeerInfo>) => {
+    try {
+      for await (const { peer, addresses } of source()) {
+        if (signal.aborted || found.length === limits.providersMax) break
+        const provider = { peer, addresses: addresses.slice(0, limits.addressesPerPeerMax), via }
+        if (!isNew(provider)) continue
+        found.push(provider)
+        news.resolve()
+      }
+    } catch (error) {
+      if (!signal.aborted) deps.log.debug(`looking for ${cid} by way of ${via}: ${sentenceOf(error)}`)
+    }
+    searching--
+    news.resolve()
+  }
+  signal.addEventListener('abort', () => news.resolve(), { once: true })
+  void ask('peers', () => deps.askConnected(cid, { signal }))
+  void ask('dht', () => deps.dht.findProviders(cid, { signal }))
+  while (!signal.aborted) {
+    for (let next = found.shift(); next; next = found.shift()) yield next
+    if (searching === 0) return
+    await news.promise
+    news = Promise.withResolvers()
+  }
+}
+
+/** True for each provider once, and once more if only then an address of it is known. */
+function newOnly(self: PeerId): (provider: PeerInfo) => boolean {
+  const dialable = new Map<PeerId, boolean>([[self, true]])
+  return ({ peer, addresses }) => {
+    const known = dialable.get(peer)
+    if (known || (known === false && addresses.length === 0)) return false
+    dialable.set(peer, addresses.length > 0)
+    return true
+  }
+}
+
+function withoutPeer(address: string): string {
+  return address.replace(/\/p2p\/[^/]+$/, '')
+}

@@ -1,0 +1,133 @@
+// Files of large blocks: `blocks/SHARD/HASH-ID`. The id is new for every write, so that a file which is being deleted can
+// never be one that was just written for the same block. For the same reason bytes go straight to the final name: a file
+// counts only once the catalog names it, and one that no entry names is an orphan, which `sweepOrphans` removes.
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { codeOf } from '../base/errors.ts'
+import type { Random } from '../base/random.ts'
+
+/** Where a block's file lies: its key in the catalog and its id. */
+export interface FileName {
+  key: Uint8Array
+  fileId: string
+}
+
+export class BlockFiles {
+  readonly #directory: string
+  readonly #quarantine: string
+  readonly #random: Random
+  readonly #shards = new Map<string, Promise<void>>()
+  /** Written and not yet in the catalog: no orphans. */
+  readonly #underway = new Set<string>()
+
+  constructor(deps: { random: Random }, home: string) {
+    this.#directory = join(home, 'blocks')
+    this.#quarantine = join(home, 'quarantine')
+    this.#random = deps.random
+  }
+
+  async make(): Promise<void> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 })
+    await syncFolder(dirname(this.#directory))
+  }
+
+  /** Writes and syncs the bytes; the folder entry is durable after `syncShards`. Returns the id of the file. */
+  async write(key: Uint8Array, bytes: Uint8Array): Promise<string> {
+    const fileId = Buffer.from(this.#random.bytes(6)).toString('hex')
+    await this.#makeShard(shardOf(key))
+    this.#underway.add(fileId)
+    const path = this.#path({ key, fileId })
+    try {
+      await using file = await open(path, 'wx', 0o600)
+      await file.writeFile(bytes)
+      await file.datasync()
+    } catch (error) {
+      await rm(path, { force: true }).catch(() => {})
+      this.#underway.delete(fileId)
+      throw error
+    }
+    return fileId
+  }
+
+  /** Makes the names of written files durable. */
+  async syncShards(names: FileName[]): Promise<void> {
+    const shards = new Set(names.map(({ key }) => shardOf(key)))
+    await Promise.all(Array.from(shards, (shard) => syncFolder(join(this.#directory, shard))))
+  }
+
+  /** The files are in the catalog, or given up. */
+  settle(names: FileName[]): void {
+    for (const { fileId } of names) this.#underway.delete(fileId)
+  }
+
+  /** Undefined if there is no such file. */
+  async read(name: FileName): Promise<Uint8Array | undefined> {
+    try {
+      return await readFile(this.#path(name))
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return undefined
+      throw error
+    }
+  }
+
+  async remove(names: FileName[]): Promise<void> {
+    for (let at = 0; at < names.length; at += 64)
+      await Promise.all(names.slice(at, at + 64).map((name) => rm(this.#path(name), { force: true })))
+  }
+
+  /** Moves a damaged file out of the way, for whoever wants to look at it. */
+  async quarantine(name: FileName): Promise<void> {
+    await mkdir(this.#quarantine, { recursive: true, mode: 0o700 })
+    const target = join(this.#quarantine, fileName(name))
+    await rename(this.#path(name), target).catch((error) => {
+      if (codeOf(error) !== 'ENOENT') throw error
+    })
+  }
+
+  /** Every file that is there, shard by shard; files with other names are not ours and are passed over. */
+  async *list(): AsyncGenerator<FileName[]> {
+    for (const shard of await readdir(this.#directory)) {
+      const names = await readdir(join(this.#directory, shard)).catch(() => [] as string[])
+      yield names.map(parseFileName).filter((name) => name !== undefined)
+    }
+  }
+
+  isUnderway({ fileId }: FileName): boolean {
+    return this.#underway.has(fileId)
+  }
+
+  #makeShard(shard: string): Promise<void> {
+    let made = this.#shards.get(shard)
+    if (!made) {
+      made = mkdir(join(this.#directory, shard), { recursive: true, mode: 0o700 }).then(() =>
+        syncFolder(this.#directory),
+      )
+      made.catch(() => this.#shards.delete(shard))
+      this.#shards.set(shard, made)
+    }
+    return made
+  }
+
+  #path(name: FileName): string {
+    return join(this.#directory, shardOf(name.key), fileName(name))
+  }
+}
+
+// The multihash itself may begin alike for all blocks (its code and length), so the shard comes from its end.
+function shardOf(key: Uint8Array): string {
+  return Buffer.from(key.subarray(-1)).toString('hex')
+}
+
+function fileName({ key, fileId }: FileName): string {
+  return `${Buffer.from(key).toString('base64url')}-${fileId}`
+}
+
+function parseFileName(text: string): FileName | undefined {
+  const match = /^([\w-]+)-([0-9a-f]{12})$/.exec(text)
+  return match ? { key: new Uint8Array(Buffer.from(match[1]!, 'base64url')), fileId: match[2]! } : undefined
+}
+
+async function syncFolder(path: string): Promise<void> {
+  await using folder = await open(path, 'r')
+  await folder.sync()
+}

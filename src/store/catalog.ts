@@ -1,0 +1,150 @@
+// The catalog: one lmdb environment that says which blocks exist, where their bytes are, and what is pinned. A block exists
+// when the catalog says so, and the catalog says so only after its bytes are on the disk. Every change goes through
+// `change`, which runs alone in a transaction and resolves when the result is durable.
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Database, open, type RootDatabase } from 'lmdb'
+import { sentenceOf } from '../base/errors.ts'
+import { decodeEntry, type Entry, encodeEntry } from './entry.ts'
+import { StoreError, writeError } from './errors.ts'
+
+export interface Counts {
+  blocks: number
+  inlineBytes: number
+  fileBytes: number
+  referencedBytes: number
+}
+
+const countNames = ['blocks', 'inlineBytes', 'fileBytes', 'referencedBytes'] as const
+const formatVersion = 1
+
+export type BinaryDatabase = Database<Uint8Array, Uint8Array>
+
+export class Catalog implements AsyncDisposable {
+  readonly directory: string
+  readonly pins: BinaryDatabase
+  readonly tables: Database<Uint8Array, string>
+  readonly inline: BinaryDatabase
+  readonly #root: RootDatabase
+  readonly #index: BinaryDatabase
+  readonly #meta: Database<number, string>
+  readonly #held = new Map<string, number>()
+  /** Grows by one with every collection. */
+  generation: number
+  readonly counts: Counts
+
+  private constructor(root: RootDatabase, directory: string) {
+    const binary = { encoding: 'binary', keyEncoding: 'binary' } as const
+    this.directory = directory
+    this.#root = root
+    this.#index = root.openDB<Uint8Array, Uint8Array>({ name: 'index', ...binary })
+    this.inline = root.openDB<Uint8Array, Uint8Array>({ name: 'inline', ...binary })
+    this.pins = root.openDB<Uint8Array, Uint8Array>({ name: 'pins', ...binary })
+    this.tables = root.openDB<Uint8Array, string>({ name: 'tables', encoding: 'binary' })
+    this.#meta = root.openDB<number, string>({ name: 'meta' })
+    const version = this.#meta.get('version') ?? formatVersion
+    if (version > formatVersion)
+      throw new StoreError(
+        'HOME_TOO_NEW',
+        `${directory} was written by a newer potluck; use that one, or a newer one still`,
+      )
+    this.generation = this.#meta.get('generation') ?? 1
+    const count = (name: keyof Counts) => this.#meta.get(name) ?? 0
+    this.counts = {
+      blocks: count('blocks'),
+      inlineBytes: count('inlineBytes'),
+      fileBytes: count('fileBytes'),
+      referencedBytes: count('referencedBytes'),
+    }
+  }
+
+  static async open(directory: string): Promise<Catalog> {
+    const path = join(directory, 'catalog')
+    try {
+      await mkdir(path, { recursive: true, mode: 0o700 })
+      return new Catalog(open({ path, maxDbs: 8 }), path)
+    } catch (error) {
+      if (error instanceof StoreError) throw error
+      const why = `the catalog ${path} cannot be opened (${sentenceOf(error)}); if its disk is sound, restore it from a backup, or move it away: blocks are then found again by their files`
+      throw new StoreError('CATALOG_DAMAGED', why, { cause: error })
+    }
+  }
+
+  entry(key: Uint8Array): Entry | undefined {
+    const bytes = this.#index.get(key)
+    return bytes && decodeEntry(bytes)
+  }
+
+  /** Keys and entries in key order, from after `from` on; at most `limit`. */
+  entries(from: Uint8Array | undefined, limit: number): { key: Uint8Array; entry: Entry }[] {
+    const range = this.#index.getRange({ ...(from && { start: from, exclusiveStart: true }), limit })
+    return Array.from(range, ({ key, value }) => ({ key: new Uint8Array(key), entry: decodeEntry(value) }))
+  }
+
+  /** Runs `work` in a transaction of its own; resolves when its changes are durable. Throws STORE_FULL, STORE_FAILED. */
+  async change<T>(work: () => T): Promise<T> {
+    const gained = { blocks: 0, inlineBytes: 0, fileBytes: 0, referencedBytes: 0 }
+    try {
+      const result = await this.#root.transaction(() => {
+        const before = { ...this.counts }
+        const done = work()
+        for (const name of countNames) gained[name] = this.counts[name] - before[name]
+        for (const [name, value] of Object.entries(this.counts)) this.#meta.put(name, value)
+        this.#meta.put('generation', this.generation)
+        this.#meta.put('version', formatVersion)
+        return done
+      })
+      await this.#root.flushed
+      return result
+    } catch (error) {
+      for (const name of countNames) this.counts[name] -= gained[name]
+      throw writeError(error, this.directory)
+    }
+  }
+
+  /** Within `change`: sets an entry and keeps the counts. */
+  set(key: Uint8Array, entry: Entry): void {
+    const old = this.entry(key)
+    if (old) this.#count(old, -1)
+    this.#count(entry, 1)
+    void this.#index.put(key, encodeEntry(entry))
+  }
+
+  /** Within `change`: removes an entry with its inline bytes. */
+  remove(key: Uint8Array, entry: Entry): void {
+    this.#count(entry, -1)
+    void this.#index.remove(key)
+    if (entry.kind === 'inline') void this.inline.remove(key)
+  }
+
+  #count(entry: Entry, by: 1 | -1): void {
+    const kind = ({ inline: 'inlineBytes', file: 'fileBytes', reference: 'referencedBytes' } as const)[entry.kind]
+    this.counts.blocks += by
+    this.counts[kind] += by * entry.sizeBytes
+  }
+
+  /** Keeps a block from collection until it is let go as often. */
+  hold(name: string): void {
+    this.#held.set(name, (this.#held.get(name) ?? 0) + 1)
+  }
+
+  letGo(name: string): void {
+    const left = (this.#held.get(name) ?? 0) - 1
+    if (left > 0) this.#held.set(name, left)
+    else this.#held.delete(name)
+  }
+
+  isHeld(key: Uint8Array): boolean {
+    return this.#held.size > 0 && this.#held.has(nameOf(key))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#root.flushed
+    await this.#root.close()
+  }
+}
+
+/** A key as text, for maps in memory. */
+export function nameOf(key: Uint8Array): string {
+  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1')
+}

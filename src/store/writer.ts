@@ -1,0 +1,204 @@
+// Blocks on their way to the disk. Large ones are written and synced as files at once, several at a time; small ones wait.
+// A commit makes the names of all files written so far durable and then, in one transaction, makes all blocks exist. So
+// one commit pays for many blocks, and a crash before it leaves only files that nobody believes in.
+import type { CID } from 'multiformats/cid'
+import { type Abortable, abortable } from '../base/abort.ts'
+import { type Block, inlineBytes } from '../core/block.ts'
+import { limits } from '../core/limits.ts'
+import type { BlockReference, BlockWriter } from '../core/ports.ts'
+import type { BlockFiles, FileName } from './block-files.ts'
+import { type Catalog, nameOf } from './catalog.ts'
+import type { Entry } from './entry.ts'
+import { writeError } from './errors.ts'
+
+type Kept =
+  | { kind: 'inline'; key: Uint8Array; bytes: Uint8Array }
+  | { kind: 'file'; key: Uint8Array; sizeBytes: number; fileId: string }
+  | { kind: 'reference'; key: Uint8Array; reference: BlockReference }
+  | { kind: 'touch'; key: Uint8Array }
+
+/** A commit is worth its price from this many waiting bytes or blocks on. */
+const commitBytes = limits.writeBytesMax / 4
+const commitBlocks = limits.writeBlocksMax / 4
+
+export class StoreWriter implements BlockWriter {
+  readonly #catalog: Catalog
+  readonly #files: BlockFiles
+  #waiting = new Map<string, Kept>()
+  #waitingBytes = 0
+  /** Bytes and blocks taken and not yet durable. */
+  #underwayBytes = 0
+  #underwayBlocks = 0
+  readonly #fileWrites = new Set<Promise<void>>()
+  readonly #writing = new Set<string>()
+  #commits: Promise<void> = Promise.resolve()
+  #failure: Error | undefined
+  #onProgress = Promise.withResolvers<void>()
+
+  constructor(deps: { catalog: Catalog; files: BlockFiles }) {
+    this.#catalog = deps.catalog
+    this.#files = deps.files
+  }
+
+  async put(block: Block, options: Abortable = {}): Promise<void> {
+    if (this.touch(block.cid)) {
+      const entry = this.#catalog.entry(block.cid.multihash.bytes)
+      if (entry?.kind !== 'reference') return
+    }
+    if (this.#full()) await this.#room(options)
+    const key = block.cid.multihash.bytes
+    const sizeBytes = block.bytes.byteLength
+    this.#underwayBytes += sizeBytes
+    this.#underwayBlocks++
+    if (sizeBytes <= limits.inlineBytesMax) this.#keep({ kind: 'inline', key, bytes: block.bytes }, sizeBytes)
+    else this.#startFile(key, block.bytes)
+  }
+
+  async putReference(block: Block, reference: BlockReference, options: Abortable = {}): Promise<void> {
+    const key = block.cid.multihash.bytes
+    const entry = this.#catalog.entry(key)
+    if (entry && !(entry.kind === 'reference' && entry.broken) && this.touch(block.cid)) return
+    if (this.#full()) await this.#room(options)
+    this.#underwayBlocks++
+    this.#keep({ kind: 'reference', key, reference }, 0)
+  }
+
+  touch(cid: CID): boolean {
+    this.#throwFailure()
+    if (inlineBytes(cid)) return true
+    const key = cid.multihash.bytes
+    const name = nameOf(key)
+    if (this.#waiting.has(name) || this.#writing.has(name)) return true
+    const entry = this.#catalog.entry(key)
+    if (!entry || (entry.kind === 'reference' && entry.broken)) return false
+    // Already of this generation: no collection that has begun can take it.
+    if (entry.generation >= this.#catalog.generation) return true
+    this.#underwayBlocks++
+    // The new generation becomes visible with the commit; until then the block is held by hand.
+    this.#catalog.hold(name)
+    this.#keep({ kind: 'touch', key }, 0)
+    return true
+  }
+
+  async flush({ signal }: Abortable = {}): Promise<void> {
+    while (this.#fileWrites.size > 0) await abortable(Promise.all(this.#fileWrites), signal)
+    this.#commit()
+    await abortable(this.#commits, signal)
+    this.#throwFailure()
+  }
+
+  #full(): boolean {
+    return this.#underwayBytes >= limits.writeBytesMax || this.#underwayBlocks >= limits.writeBlocksMax
+  }
+
+  async #room({ signal }: Abortable): Promise<void> {
+    while (this.#full() && !this.#failure) {
+      if (this.#fileWrites.size === 0) this.#commit()
+      await abortable(this.#onProgress.promise, signal)
+    }
+    this.#throwFailure()
+  }
+
+  #startFile(key: Uint8Array, bytes: Uint8Array): void {
+    const name = nameOf(key)
+    this.#writing.add(name)
+    const write = this.#files
+      .write(key, bytes)
+      .then(
+        // The bytes are on the disk, so they no longer count as memory; the block still waits for its commit.
+        (fileId) => {
+          this.#underwayBytes -= bytes.byteLength
+          this.#keep({ kind: 'file', key, sizeBytes: bytes.byteLength, fileId }, 0)
+        },
+        (error) => this.#fail(error, bytes.byteLength, 1),
+      )
+      .finally(() => {
+        this.#writing.delete(name)
+        this.#fileWrites.delete(write)
+        this.#moved()
+      })
+    this.#fileWrites.add(write)
+  }
+
+  #keep(kept: Kept, sizeBytes: number): void {
+    this.#waiting.set(nameOf(kept.key), kept)
+    this.#waitingBytes += sizeBytes
+    if (this.#waitingBytes >= commitBytes || this.#waiting.size >= commitBlocks) this.#commit()
+  }
+
+  // Commits run one after the other; each takes what waits when it is asked for.
+  #commit(): void {
+    if (this.#waiting.size === 0) return
+    const batch = [...this.#waiting.values()]
+    const batchBytes = this.#waitingBytes
+    this.#waiting = new Map()
+    this.#waitingBytes = 0
+    const names = new Set(batch.map(({ key }) => nameOf(key)))
+    for (const name of names) this.#writing.add(name)
+    this.#commits = this.#commits.then(async () => {
+      const files = batch.filter((kept) => kept.kind === 'file')
+      try {
+        this.#throwFailure()
+        await this.#files.syncShards(files)
+        const replaced = await this.#catalog.change(() => batch.flatMap((kept) => this.#apply(kept)))
+        this.#underwayBytes -= batchBytes
+        this.#underwayBlocks -= batch.length
+        await this.#files.remove(replaced)
+      } catch (error) {
+        this.#fail(error, batchBytes, batch.length)
+        await this.#files.remove(files).catch(() => {})
+      } finally {
+        this.#files.settle(files)
+        for (const name of names) this.#writing.delete(name)
+        for (const kept of batch) if (kept.kind === 'touch') this.#catalog.letGo(nameOf(kept.key))
+        this.#moved()
+      }
+    })
+  }
+
+  // Runs inside the transaction. What another writer brought meanwhile stays; the file of this one is then not needed.
+  #apply(kept: Kept): FileName[] {
+    const catalog = this.#catalog
+    const { generation } = catalog
+    const old = catalog.entry(kept.key)
+    if (kept.kind === 'touch' || (old && (old.kind !== 'reference' || kept.kind === 'reference'))) {
+      if (old) catalog.set(kept.key, refreshed(old, kept, generation))
+      return kept.kind === 'file' ? [{ key: kept.key, fileId: kept.fileId }] : []
+    }
+    const life = { generation, mark: old?.mark ?? 0 }
+    if (kept.kind === 'inline') {
+      void catalog.inline.put(kept.key, kept.bytes)
+      catalog.set(kept.key, { kind: 'inline', sizeBytes: kept.bytes.byteLength, ...life })
+    } else if (kept.kind === 'file')
+      catalog.set(kept.key, { kind: 'file', fileId: kept.fileId, sizeBytes: kept.sizeBytes, ...life })
+    else
+      catalog.set(kept.key, {
+        kind: 'reference',
+        broken: false,
+        reference: kept.reference,
+        sizeBytes: kept.reference.length,
+        ...life,
+      })
+    return []
+  }
+
+  #fail(error: unknown, bytes: number, blocks: number): void {
+    this.#failure ??= writeError(error, this.#catalog.directory)
+    this.#underwayBytes -= bytes
+    this.#underwayBlocks -= blocks
+  }
+
+  #moved(): void {
+    this.#onProgress.resolve()
+    this.#onProgress = Promise.withResolvers<void>()
+  }
+
+  #throwFailure(): void {
+    if (this.#failure) throw this.#failure
+  }
+}
+
+function refreshed(old: Entry, kept: Kept, generation: number): Entry {
+  const mended = old.kind === 'reference' && kept.kind === 'reference'
+  return mended ? { ...old, reference: kept.reference, broken: false, generation } : { ...old, generation }
+}

@@ -1,0 +1,107 @@
+// What goes wrong at a command line: each gets a clear sentence on stderr, nothing on stdout, and its exit code.
+import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { after, test } from 'node:test'
+import { Program } from '../twins/program.ts'
+
+const program = await Program.open()
+after(() => program[Symbol.asyncDispose]())
+const home = program.path('home')
+await writeFile(program.path('garbage.car'), 'this is no CAR')
+const absent = 'bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e'
+const blake3 = 'bafkr4ieujft6nsbhg5ibsilzk2ua4eg7kbjpecilsrzjsteusajj6bhtx4'
+
+const cases: [what: string, args: string[], code: number, sentence: RegExp][] = [
+  ['no such command', ['fetch', 'x'], 2, /unknown command/],
+  ['no such flag', ['add', '--fast', 'x'], 2, /unknown option/],
+  ['an argument too few', ['get'], 2, /missing required argument/],
+  ['a wrong time', ['--timeout', 'soon', 'status'], 2, /'soon' is not a time/],
+  ['a wrong size', ['cat', absent, '--length', 'much'], 2, /'much' is not a size/],
+  ['a missing path', ['add', '--no-pin', 'nowhere/to/be/found'], 3, /nowhere\/to\/be\/found/],
+  ['an unknown profile', ['add', '--no-pin', '--profile', 'best', '.'], 2, /best/],
+  ['not a CID', ['get', 'photos'], 2, /'photos' is not a CID/],
+  ['a CID of an unknown hash', ['cat', blake3], 1, /multihash 0x1e/],
+  ['a path that climbs', ['get', `${absent}/../..`], 2, /'\.\.'/],
+  ['content that is nowhere', ['cat', absent], 6, /no peer is running/],
+  ['garbage as CAR', ['import', program.path('garbage.car')], 5, /CAR/],
+  ['a missing CAR', ['import', 'missing.car'], 3, /missing\.car/],
+  ['a peer that is needed', ['peers'], 6, /no peer is running: start one with 'potluck start'/],
+  ['a peer that is needed to pin', ['add', '.'], 6, /no peer is running/],
+  ['an invite line with a typo', ['join', 'potluck1-abc'], 2, /invite line/],
+  ['an unknown key', ['config', 'colour'], 2, /no key 'colour'/],
+  ['a wrong value', ['config', 'api', '0.0.0.0:1'], 2, /loopback/],
+  [
+    'not a multiaddr to listen on',
+    ['start', '--listen', 'nonsense', '--api', '127.0.0.1:0', '--no-mdns'],
+    2,
+    /nonsense/,
+  ],
+  ['no such benchmark', ['bench', 'luck'], 2, /no benchmark 'luck'/],
+]
+
+for (const [what, args, code, sentence] of cases)
+  test(`${what}: exit code ${code}`, async () => {
+    const ran = await program.run(home, args)
+    assert.match(ran.stderr, sentence)
+    assert.equal(ran.code, code, ran.stderr)
+    assert.equal(ran.stdout, '')
+    assert.doesNotMatch(ran.stderr, /unexpected| {4}at /)
+  })
+
+test('a port in use is named', async () => {
+  const server = createServer().listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  const { port } = server.address() as { port: number }
+  const listen = await program.run(home, [
+    'start',
+    '--listen',
+    `/ip4/127.0.0.1/tcp/${port}`,
+    '--api',
+    '127.0.0.1:0',
+    '--no-mdns',
+  ])
+  const api = await program.run(home, [
+    'start',
+    '--listen',
+    '/ip4/127.0.0.1/tcp/0',
+    '--api',
+    `127.0.0.1:${port}`,
+    '--no-mdns',
+  ])
+  server.close()
+  for (const { code, stderr } of [listen, api]) {
+    assert.equal(code, 1, stderr)
+    assert.match(stderr, new RegExp(`${port}.*in use`))
+  }
+})
+
+test('help shows examples and exit codes, for the program and each command', async () => {
+  const help = await program.run(home, ['--help'])
+  assert.equal(help.code, 0)
+  for (const command of [
+    'start',
+    'add',
+    'get',
+    'cat',
+    'ls',
+    'find',
+    'pin',
+    'gc',
+    'verify',
+    'export',
+    'import',
+    'peers',
+    'connect',
+    'invite',
+    'join',
+    'status',
+    'config',
+    'bench',
+  ]) {
+    assert.match(help.stdout, new RegExp(`^  ${command}\\b`, 'm'))
+    const own = await program.run(home, command === 'pin' ? ['pin', 'add', '--help'] : [command, '--help'])
+    assert.equal(own.code, 0)
+    assert.match(own.stdout, /Examples:[\s\S]*Exit codes: 0 done/)
+  }
+})

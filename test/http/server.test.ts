@@ -1,0 +1,160 @@
+// The API over a real socket, with a scripted peer behind it: who may call it, how results and errors travel, and that the
+// client gives exactly what a peer in the same process would give.
+import assert from 'node:assert/strict'
+import { request } from 'node:http'
+import { after, test } from 'node:test'
+import { RemotePeer } from '../../src/cli/remote-peer.ts'
+import { openApiServer } from '../../src/http/server.ts'
+import type { Peer } from '../../src/node/api.ts'
+import { NodeError } from '../../src/node/errors.ts'
+
+const seen: { signal?: AbortSignal | undefined; options?: unknown } = {}
+const stuck = Promise.withResolvers<void>()
+
+// Only what the tests call; everything else is left out on purpose.
+const scripted = {
+  async add(source: unknown, options: { onProgress?: (progress: object) => void }) {
+    seen.options = options
+    options.onProgress?.({ phase: 'reading', done: 1, unit: 'bytes' })
+    if (typeof source === 'string') return { cid: 'c', path: source, size: 1, blocks: 1 }
+    let size = 0
+    for await (const bytes of source as AsyncIterable<Uint8Array>) size += bytes.byteLength
+    return { cid: 'c', path: '-', size, blocks: 1 }
+  },
+  async *ls(ref: string) {
+    for (let index = 0; index < 3; index++) yield { name: `${ref}-${index}\n`, cid: 'c', size: index, type: 'file' }
+  },
+  async *cat(ref: string) {
+    if (ref === 'missing') throw new NodeError('NOT_PINNED', 'not here')
+    yield new Uint8Array(100_000).fill(1)
+    if (ref === 'breaks') throw new NodeError('NOT_PROVIDED', 'the rest is nowhere')
+    yield new Uint8Array(100_000).fill(2)
+  },
+  async gc({ signal }: { signal?: AbortSignal }) {
+    seen.signal = signal
+    stuck.resolve()
+    return await new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason)))
+  },
+  async verify() {
+    throw new TypeError('a bug')
+  },
+} as unknown as Peer
+
+const token = 'a token that nobody knows'
+const server = await openApiServer(scripted, { host: '127.0.0.1', port: 0, token, version: '1.2.3' })
+after(() => server[Symbol.asyncDispose]())
+const remote = new RemotePeer({ address: server.address, token, pid: 0 })
+
+interface Reply {
+  status: number
+  text: string
+}
+
+function call(path: string, headers: Record<string, string>, body = '{}', method = 'POST'): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request(new URL(path, server.address), { method, headers }, async (response) => {
+      const chunks = await response.toArray().catch(() => [])
+      resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() })
+    })
+    outgoing.on('error', reject)
+    outgoing.end(method === 'POST' ? body : undefined)
+  })
+}
+
+const json = { 'content-type': 'application/json', authorization: `Bearer ${token}` }
+
+test('without the token nothing is answered but /health', async () => {
+  assert.equal((await call('/health', {}, '', 'GET')).status, 200)
+  for (const authorization of ['', 'Bearer', `Bearer ${token}x`, `Basic ${token}`])
+    assert.equal((await call('/api/v1/ls', { ...json, authorization }, '{"ref":"x"}')).status, 401)
+})
+
+test('another host name or another origin is refused, even with the token', async () => {
+  for (const host of ['evil.example', 'localhost.evil.example:5101', '10.0.0.1'])
+    assert.equal((await call('/api/v1/ls', { ...json, host }, '{"ref":"x"}')).status, 401)
+  assert.equal((await call('/api/v1/ls', { ...json, origin: 'https://evil.example' }, '{"ref":"x"}')).status, 401)
+  assert.equal((await call('/api/v1/ls', { ...json, host: 'localhost:1' }, '{"ref":"x"}')).status, 200)
+})
+
+test('wrong arguments are named, not dropped', async () => {
+  const unknown = await call('/api/v1/ls', json, '{"ref":"x","recusive":true}')
+  assert.equal(unknown.status, 400)
+  assert.match(unknown.text, /additional properties/)
+  assert.equal((await call('/api/v1/ls', json, '{}')).status, 400)
+  assert.equal((await call('/api/v1/ls', json, '{"ref":1}')).status, 400)
+  assert.equal((await call('/api/v1/ls', json, 'not json')).status, 400)
+  assert.equal((await call('/api/v1/nothing', json, '{}')).status, 404)
+  assert.equal((await call('/api/v1/ls', json, `{"ref":"${'x'.repeat(2 << 20)}"}`)).status, 413)
+})
+
+test('results arrive one by one, with progress between them', async () => {
+  const entries = []
+  for await (const entry of remote.ls('dir')) entries.push(entry)
+  assert.deepEqual(
+    entries.map(({ name }) => name),
+    ['dir-0\n', 'dir-1\n', 'dir-2\n'],
+  )
+  const progress: object[] = []
+  await remote.add('/some/path', { hidden: true, onProgress: (one) => progress.push(one) })
+  assert.deepEqual(progress, [{ phase: 'reading', done: 1, unit: 'bytes' }])
+  assert.equal((seen.options as { hidden: boolean }).hidden, true)
+})
+
+test('a stream goes up and is read as it comes', async () => {
+  async function* body() {
+    for (let index = 0; index < 50; index++) yield new Uint8Array(100_000)
+  }
+  const added = await remote.add(body(), { pin: false })
+  assert.equal(added.size, 5_000_000)
+  assert.equal((seen.options as { pin: boolean }).pin, false)
+})
+
+test('a stream that breaks on the way up fails with its own reason', async () => {
+  async function* body() {
+    yield new Uint8Array(10)
+    throw new Error('the pipe broke')
+  }
+  await assert.rejects(remote.add(body()), /the pipe broke|broke off/)
+})
+
+test('content comes down whole; a failure in the middle is an error, never a short file', async () => {
+  let size = 0
+  for await (const bytes of remote.cat('whole')) size += bytes.byteLength
+  assert.equal(size, 200_000)
+  await assert.rejects(Array.fromAsync(remote.cat('breaks')), { message: 'the rest is nowhere' })
+  await assert.rejects(Array.fromAsync(remote.cat('missing')), { message: 'not here' })
+  // A reader that does not take trailers must not mistake it for a whole file.
+  const plain = await fetch(`${server.address}/api/v1/cat`, { method: 'POST', headers: json, body: '{"ref":"breaks"}' })
+  await assert.rejects(plain.arrayBuffer())
+})
+
+test('errors keep their exit code; a bug is said to be one', async () => {
+  await assert.rejects(remote.verify(), (error: { shown?: { code: string; exit: number } }) => {
+    assert.equal(error.shown?.code, 'INTERNAL')
+    return true
+  })
+})
+
+test('a caller that goes away ends the work', async () => {
+  const controller = new AbortController()
+  const collecting = remote.gc({ signal: controller.signal })
+  await stuck.promise
+  controller.abort(new Error('enough'))
+  await assert.rejects(collecting, /enough/)
+  if (!seen.signal?.aborted) await new Promise((resolve) => seen.signal?.addEventListener('abort', resolve))
+  assert.equal(seen.signal?.aborted, true)
+})
+
+test('a peer that is not there is NO_PEER', async () => {
+  const gone = new RemotePeer({ address: 'http://127.0.0.1:1', token, pid: 0 })
+  assert.equal(await gone.answers(), false)
+  await assert.rejects(gone.gc(), { code: 'NO_PEER' })
+})
+
+test('the API describes itself', async () => {
+  const { status, text } = await call('/api/v1/openapi.json', json, '', 'GET')
+  assert.equal(status, 200)
+  const document = JSON.parse(text) as { openapi: string; paths: Record<string, unknown> }
+  assert.equal(document.openapi, '3.1.0')
+  assert.ok(document.paths['/api/v1/add'])
+})

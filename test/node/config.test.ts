@@ -1,0 +1,63 @@
+// Settings: what the file may hold, what it says when it may not, and which source goes first.
+import assert from 'node:assert/strict'
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { configKeys, mergeConfig, parseSetting, readSettings, writeSettings } from '../../src/node/config.ts'
+import { Home, homePath } from '../../src/node/home.ts'
+
+const directory = await mkdtemp(join(tmpdir(), 'potluck-config-'))
+after(() => rm(directory, { recursive: true, force: true }))
+const home = new Home(directory)
+
+test('flags go before the file, the file before the defaults', () => {
+  const config = mergeConfig({ mdns: false }, { mdns: true, network: 'open' })
+  assert.equal(config.mdns, false)
+  assert.equal(config.network, 'open')
+  assert.deepEqual(config.listen, configKeys.listen.fallback)
+  assert.ok(Object.isFrozen(config))
+})
+
+test('settings survive a round trip, for the owner alone', async () => {
+  await writeSettings(home, { listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false })
+  assert.deepEqual(await readSettings(home), { listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false })
+  assert.equal((await stat(home.at('config.json'))).mode & 0o777, 0o600)
+})
+
+const bad: [what: string, text: string, sentence: RegExp][] = [
+  ['not JSON', '{', /is not JSON/],
+  ['not an object', '[1]', /JSON object/],
+  ['an unknown key', '{"lisen":[]}', /no key 'lisen'; the keys are listen, api/],
+  ['a wrong type', '{"mdns":"maybe"}', /'mdns' must be true or false/],
+  ['an API for everybody', '{"api":"0.0.0.0:5101"}', /'api' must be a loopback address/],
+  ['a newer version', '{"version":99}', /newer potluck/],
+  ['a prototype key', '{"toString":1}', /no key 'toString'/],
+]
+for (const [what, text, sentence] of bad)
+  test(`config.json with ${what} is refused with a sentence`, async () => {
+    await writeFile(home.at('config.json'), text)
+    await assert.rejects(readSettings(home), sentence)
+  })
+
+test('lists come as JSON or as text with commas or spaces', () => {
+  assert.deepEqual(parseSetting('bootstrap', '/a, /b'), ['/a', '/b'])
+  assert.deepEqual(parseSetting('bootstrap', ['/a', '/b']), ['/a', '/b'])
+  assert.throws(() => parseSetting('bootstrap', [1]), { code: 'CONFIG_INVALID' })
+})
+
+test('the home is the flag, else the environment, else ~/.potluck', () => {
+  assert.equal(homePath('/a', { POTLUCK_HOME: '/b' }), '/a')
+  assert.equal(homePath(undefined, { POTLUCK_HOME: '/b' }), '/b')
+  assert.match(homePath(undefined, {}), /\.potluck$/)
+})
+
+test('secrets are kept for the owner alone, and a damaged one is not replaced in silence', async () => {
+  const secret = Uint8Array.from({ length: 32 }, (_, index) => index)
+  await home.writeSecret('cluster.key', secret)
+  assert.deepEqual(await home.readSecret('cluster.key'), secret)
+  assert.equal((await stat(home.at('cluster.key'))).mode & 0o777, 0o600)
+  await writeFile(home.at('cluster.key'), '')
+  await assert.rejects(home.readSecret('cluster.key'), { code: 'HOME_INVALID' })
+  assert.equal(await home.readSecret('identity.key'), undefined)
+})
