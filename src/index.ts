@@ -5,9 +5,10 @@ import { Home, homePath } from './node/home.ts'
 import type { LocalPeer } from './node/local-peer.ts'
 import { openPeer } from './node/open.ts'
 
+export type { Progress } from './core/progress.ts'
 export type {
-  AddOptions,
   Added,
+  AddOptions,
   CatOptions,
   Collected,
   Entry,
@@ -22,7 +23,6 @@ export type {
   Status,
   Verified,
 } from './node/api.ts'
-export type { Progress } from './core/progress.ts'
 export { describeError, exitCodes } from './node/errors.ts'
 export { version } from './node/version.ts'
 

@@ -5,11 +5,12 @@ import { sentenceOf } from '../base/errors.ts'
 import { silentLog } from '../base/log.ts'
 import { systemRandom } from '../base/random.ts'
 import type { Channel } from '../core/ports.ts'
+import { linksOf } from '../files/links.ts'
 import { type Host, openHost } from '../net/host.ts'
 import { newIdentity } from '../net/identity.ts'
 import { Home } from '../node/home.ts'
 import { openPeer } from '../node/open.ts'
-import { memoryTable } from '../store/memory.ts'
+import { openStore } from '../store/open.ts'
 
 export type FetchCommand =
   | { role: 'serve'; home: string; paths: string[] }
@@ -43,7 +44,7 @@ async function serve(home: string, paths: string[]): Promise<Partial<RoleAnswer>
   const cids: string[] = []
   for (const path of paths) cids.push((await peer.add(path)).cid)
   const { line } = await peer.invite()
-  rawHost = await bareHost()
+  rawHost = await bareHost(home)
   await rawHost.network.handle(rawProtocol, { streamsMax: 4 }, sendRaw)
   return { line, rawAddress: rawHost.network.addresses()[0] ?? '', cids }
 }
@@ -58,7 +59,8 @@ async function sendRaw(channel: Channel): Promise<void> {
 }
 
 async function fetch(command: FetchCommand & { role: 'fetch' }): Promise<Partial<RoleAnswer>> {
-  if (command.rawBytes !== undefined) return { seconds: await rawSeconds(command.rawAddress, command.rawBytes) }
+  if (command.rawBytes !== undefined)
+    return { seconds: await rawSeconds(command.home, command.rawAddress, command.rawBytes) }
   if (command.cid === undefined) return {}
   await using peer = await online(command.home)
   await peer.join(command.line)
@@ -67,8 +69,8 @@ async function fetch(command: FetchCommand & { role: 'fetch' }): Promise<Partial
   return { seconds: (performance.now() - startedMs) / 1000 }
 }
 
-async function rawSeconds(address: string, sizeBytes: number): Promise<number> {
-  rawHost ??= await bareHost()
+async function rawSeconds(home: string, address: string, sizeBytes: number): Promise<number> {
+  rawHost ??= await bareHost(home)
   const server = await rawHost.network.connect(address)
   const channel = await rawHost.network.open(server, [rawProtocol])
   const startedMs = performance.now()
@@ -84,8 +86,10 @@ async function rawSeconds(address: string, sizeBytes: number): Promise<number> {
 
 const online = (home: string) => openPeer({ home: new Home(home), online: true, doing: 'start', flags: quiet })
 
-async function bareHost(): Promise<Host> {
-  const deps = { clock: systemClock, random: systemRandom, log: silentLog, datastore: memoryTable() }
+async function bareHost(home: string): Promise<Host> {
+  const common = { clock: systemClock, random: systemRandom, log: silentLog }
+  const store = await openStore({ ...common, linksOf }, { directory: `${home}-raw` })
+  const deps = { ...common, datastore: store.table('libp2p') }
   const identity = await newIdentity()
   return await openHost(deps, { identity, ...quiet, bootstrap: [], network: { kind: 'open' } })
 }

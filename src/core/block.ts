@@ -11,7 +11,6 @@ export type CoreErrorCode =
   | 'HASH_UNSUPPORTED'
   | 'BLOCK_TOO_LARGE'
   | 'REF_INVALID'
-  | 'CODEC_UNSUPPORTED'
   | 'SIZE_INVALID'
   | 'TIME_INVALID'
 

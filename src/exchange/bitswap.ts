@@ -84,8 +84,8 @@ export class Bitswap implements AsyncDisposable {
   }
 
   #peer(peer: PeerId): BitswapPeer {
-    let known = this.#peers.get(peer)
-    if (!known) this.#peers.set(peer, (known = new BitswapPeer(this.#deps, peer)))
+    const known = this.#peers.get(peer) ?? new BitswapPeer(this.#deps, peer)
+    this.#peers.set(peer, known)
     return known
   }
 

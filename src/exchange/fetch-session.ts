@@ -236,7 +236,7 @@ export class Session implements FetchSession {
 
   async #search(): Promise<void> {
     const { signal } = this.#stop
-    const { clock, findProviders } = this.#deps
+    const { findProviders } = this.#deps
     for (const hint of this.#options.hints ?? []) this.#meet(hint)
     for (let againMs = searchAgainFirstMs; !signal.aborted; againMs = Math.min(againMs * 2, searchAgainMostMs)) {
       this.#options.onProgress?.({ phase: 'looking up', done: this.#lines.size, unit: 'peers' })

@@ -136,9 +136,9 @@ export class Wants {
     const want = this.#wants.get(name)!
     this.#waiting.delete(name)
     want.askedOf.add(peer)
-    let out = this.#out.get(peer)
-    if (!out) this.#out.set(peer, (out = new Set()))
+    const out = this.#out.get(peer) ?? new Set()
     out.add(name)
+    this.#out.set(peer, out)
     return want.cid
   }
 

@@ -83,3 +83,83 @@ export function describeError(error: unknown): ShownError & { http: number } {
     http: 500,
   }
 }
+
+type Row = readonly [exit: number, http: number]
+
+const { failed, usage, notFound, unavailable, corrupt, noPeer, refused, timedOut, interrupted } = exitCodes
+
+const meanings: Record<AnyErrorCode, Row> = {
+  TIMED_OUT: [timedOut, 504],
+  TRUNCATED: [failed, 502],
+  FRAME_TOO_LARGE: [failed, 502],
+
+  MISMATCH: [corrupt, 422],
+  HASH_UNSUPPORTED: [failed, 422],
+  BLOCK_TOO_LARGE: [failed, 422],
+  REF_INVALID: [usage, 400],
+  SIZE_INVALID: [usage, 400],
+  TIME_INVALID: [usage, 400],
+
+  NOT_FOUND: [notFound, 404],
+  CORRUPT: [corrupt, 500],
+  REFERENCE_CHANGED: [corrupt, 500],
+  STORE_FULL: [failed, 507],
+  STORE_FAILED: [failed, 500],
+  HOME_TOO_NEW: [failed, 500],
+  CATALOG_DAMAGED: [corrupt, 500],
+
+  NOT_FOUND_PATH: [notFound, 404],
+  PERMISSION: [failed, 403],
+  DISK_FULL: [failed, 507],
+  DISK_FAILED: [failed, 500],
+  NAME_INVALID: [failed, 422],
+  SPECIAL_FILE: [failed, 422],
+  FILE_CHANGED: [failed, 409],
+  TOO_DEEP: [failed, 422],
+  TARGET_EXISTS: [failed, 409],
+  OPTION_CONFLICT: [usage, 400],
+  PROFILE_UNKNOWN: [usage, 400],
+  CODEC_UNSUPPORTED: [failed, 422],
+  DAG_INVALID: [corrupt, 422],
+  DAG_TOO_LARGE: [failed, 422],
+  PATH_NOT_FOUND: [notFound, 404],
+  IS_DIRECTORY: [failed, 422],
+  NOT_DIRECTORY: [failed, 422],
+  NOT_FILE: [failed, 422],
+  CAR_INVALID: [corrupt, 422],
+  CAR_TRUNCATED: [corrupt, 422],
+
+  ADDRESS_INVALID: [usage, 400],
+  DIAL_FAILED: [failed, 502],
+  GOSSIP_TOO_LARGE: [failed, 413],
+  IDENTITY_INVALID: [failed, 500],
+  INVITE_INVALID: [usage, 400],
+  LISTEN_FAILED: [failed, 500],
+  NO_DHT_SERVERS: [failed, 503],
+  OTHER_NETWORK: [refused, 403],
+  PORT_IN_USE: [failed, 500],
+  PROTOCOL_UNSUPPORTED: [failed, 502],
+  SECRET_INVALID: [failed, 500],
+  STREAM_BROKEN: [failed, 502],
+
+  NO_PROVIDERS: [notFound, 404],
+  PEER_BROKEN: [failed, 502],
+  CLOSED: [failed, 503],
+
+  ALREADY_RUNNING: [failed, 409],
+  API_FAILED: [failed, 500],
+  CLIENT_GONE: [interrupted, 499],
+  CONFIG_INVALID: [usage, 400],
+  FILE_MISSING: [notFound, 404],
+  HOME_BUSY: [failed, 409],
+  HOME_INVALID: [failed, 500],
+  JOIN_UNREACHED: [unavailable, 502],
+  NO_PEER: [noPeer, 503],
+  NOT_PINNED: [notFound, 404],
+  NOT_PROVIDED: [notFound, 404],
+  OUTPUT_FAILED: [failed, 500],
+  REQUEST_INVALID: [usage, 400],
+  STOPPING: [failed, 503],
+  TOKEN_INVALID: [refused, 401],
+  VERIFY_FAILED: [corrupt, 500],
+}

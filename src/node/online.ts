@@ -12,6 +12,7 @@ import type { Store } from '../store/open.ts'
 import { assemble, type Organs } from './assemble.ts'
 import type { Config } from './config.ts'
 import type { Home } from './home.ts'
+import { version } from './version.ts'
 
 export interface OnlineDeps {
   home: Home
@@ -45,6 +46,7 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
         bootstrap: [...config.bootstrap],
         network: secret ? { kind: 'private', secret } : { kind: 'open' },
         mdns: config.mdns,
+        version,
       },
     ),
   )

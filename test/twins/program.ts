@@ -91,7 +91,7 @@ export class Program implements AsyncDisposable {
   async cluster(names: string[]): Promise<RunningPeer[]> {
     const [first = '', ...rest] = names
     const maker = await this.start(first)
-    const line = String((await maker.run('invite')).lines[0]?.['line'])
+    const line = String((await maker.run('invite')).lines[0]?.line)
     const others = rest.map(async (name) => {
       const joined = await this.run(this.path(name), ['join', line])
       if (joined.code !== 0) throw new Error(joined.stderr)

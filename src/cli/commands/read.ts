@@ -20,7 +20,12 @@ export const registerRead: Register = (parent) => {
       const { root, path } = parseRef(ref)
       const target = resolve((flags.output as string | undefined) ?? path.at(-1) ?? root.toString())
       await using peer = await context.anyPeer('get')
-      const got = await peer.get(ref, { output: target, overwrite: flags.overwrite === true, signal, onProgress: output.progress })
+      const got = await peer.get(ref, {
+        output: target,
+        overwrite: flags.overwrite === true,
+        signal,
+        onProgress: output.progress,
+      })
       const sources = Object.keys(got.sources).length
       const from = sources === 0 ? 'all of it was here' : `from ${sources} ${sources === 1 ? 'peer' : 'peers'}`
       const rate = got.seconds > 0 ? `, ${formatSize(got.size / got.seconds)}/s` : ''
@@ -58,7 +63,10 @@ export const registerRead: Register = (parent) => {
       await using peer = await context.anyPeer('ls')
       for await (const entry of peer.ls(ref, { recursive: flags.recursive === true, signal })) {
         const name = entry.type === 'directory' ? `${entry.name}/` : entry.name
-        await output.result(entry, `${entry.cid}  ${(entry.size === null ? '-' : formatSize(entry.size)).padStart(10)}  ${name}`)
+        await output.result(
+          entry,
+          `${entry.cid}  ${(entry.size === null ? '-' : formatSize(entry.size)).padStart(10)}  ${name}`,
+        )
       }
     },
   })
