@@ -58,11 +58,17 @@ async function demo(given: string[]): Promise<void> {
     say(
       `${added.cid}: ${formatSize(added.size)} in ${added.blocks} blocks, durable after ${formatTime(seconds * 1000)}`,
     )
-    await share(source, added.cid, anna, [ben, carla], eve)
+    await share(source, added, anna, [ben, carla], eve)
   }
 }
 
-async function share(source: string, cid: string, anna: DemoPeer, holders: DemoPeer[], eve: DemoPeer): Promise<void> {
+async function share(
+  source: string,
+  { cid, size }: { cid: string; size: number },
+  anna: DemoPeer,
+  holders: DemoPeer[],
+  eve: DemoPeer,
+): Promise<void> {
   step(`${holders.map((peer) => peer.name).join(' and ')} keep copies too`)
   for (const holder of holders) await json(holder, 'pin', 'add', cid)
 
@@ -75,7 +81,7 @@ async function share(source: string, cid: string, anna: DemoPeer, holders: DemoP
   step(`eve fetches from all of them at once, and ${victim.name} is killed in the middle`)
   const target = join(folder, 'fetched', basename(source))
   await mkdir(join(folder, 'fetched'), { recursive: true })
-  const got = await getAndKill(eve, cid, target, victim)
+  const got = await getAndKill(eve, cid, target, victim, size)
   say(
     `${formatSize(got.size)} in ${formatTime(got.seconds * 1000)} (${formatSize(got.size / Math.max(got.seconds, 0.001))}/s)`,
   )
@@ -154,17 +160,17 @@ async function providersInDht(peer: DemoPeer, cid: string, wanted: Map<string, s
   throw new Error('the DHT does not know all who have it')
 }
 
-async function getAndKill(eve: DemoPeer, cid: string, target: string, victim: DemoPeer) {
+async function getAndKill(eve: DemoPeer, cid: string, target: string, victim: DemoPeer, size: number) {
   const remote = new RemotePeer(JSON.parse(await readFile(join(eve.home, 'api.json'), 'utf8')) as ApiFile)
   let killed = false
   const got = await remote.get(cid, {
     output: target,
     signal: AbortSignal.timeout(60_000),
-    onProgress({ phase, done, total = 0 }) {
-      if (killed || phase !== 'fetching' || done === 0) return
+    onProgress({ phase, done }) {
+      if (killed || phase !== 'fetching' || done < size / 4) return
       killed = true
       victim.process.kill('SIGKILL')
-      say(`${victim.name} is gone after ${formatSize(done)}${total > done ? ` of ${formatSize(total)}` : ''}`)
+      say(`${victim.name} is gone after ${formatSize(done)} of ${formatSize(size)}`)
     },
   })
   if (!killed) {

@@ -56,11 +56,6 @@ export function linkedController(signal: AbortSignal | undefined): { controller:
   return { controller, detach: () => signal?.removeEventListener('abort', onAbort) }
 }
 
-/** True for the reason that a signal gives, whatever wrapped it. */
-export function isAbort(error: unknown, signal: AbortSignal | undefined): boolean {
-  return signal?.aborted === true && (error === signal.reason || (error as Error)?.name === 'AbortError')
-}
-
 function describeMs(durationMs: number): string {
   return durationMs < 1000 ? `${Math.round(durationMs)} ms` : `${Math.round(durationMs / 100) / 10} s`
 }

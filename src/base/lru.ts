@@ -1,4 +1,4 @@
-// A map that forgets what was used longest ago once it holds `most` entries.
+// A map with a limit: it forgets what was used longest ago once it holds `most` entries. Reading counts as using. For what can be had again: an address, a size.
 
 export class Lru<K, V> {
   readonly #entries = new Map<K, V>()

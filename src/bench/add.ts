@@ -1,7 +1,9 @@
 // How fast files become durable blocks: one large file and many small ones, each into a new store, beside `cp` and `sync`
 // of the same bytes in the same run. Output is only moved on, and deleted at the very end, because deleting much slows
 // the file system down for minutes.
+
 import { join } from 'node:path'
+import { systemClock } from '../base/clock.ts'
 import { Home } from '../node/home.ts'
 import { openPeer } from '../node/open.ts'
 import type { BenchOptions, BenchResult, Figure } from './report.ts'
@@ -41,7 +43,7 @@ export async function benchAdd({ directory, runs, sizeBytes, files, signal, say 
 
 async function addSeconds(path: string, home: string, signal: AbortSignal): Promise<number> {
   await using peer = await openPeer({ home: new Home(home), online: false, doing: 'bench', signal })
-  const startedMs = performance.now()
+  const startedMs = systemClock.monotonicMs()
   await peer.add(path, { signal })
-  return (performance.now() - startedMs) / 1000
+  return (systemClock.monotonicMs() - startedMs) / 1000
 }

@@ -64,21 +64,21 @@ async function fetch(command: FetchCommand & { role: 'fetch' }): Promise<Partial
   if (command.cid === undefined) return {}
   await using peer = await online(command.home)
   await peer.join(command.line)
-  const startedMs = performance.now()
+  const startedMs = systemClock.monotonicMs()
   await peer.pinAdd(command.cid)
-  return { seconds: (performance.now() - startedMs) / 1000 }
+  return { seconds: (systemClock.monotonicMs() - startedMs) / 1000 }
 }
 
 async function rawSeconds(home: string, address: string, sizeBytes: number): Promise<number> {
   rawHost ??= await bareHost(home)
   const server = await rawHost.network.connect(address)
   const channel = await rawHost.network.open(server, [rawProtocol])
-  const startedMs = performance.now()
+  const startedMs = systemClock.monotonicMs()
   await channel.write([Buffer.from(String(sizeBytes))])
   let received = 0
   for (let pieces = await channel.read(); pieces; pieces = await channel.read())
     for (const piece of pieces) received += piece.byteLength
-  const seconds = (performance.now() - startedMs) / 1000
+  const seconds = (systemClock.monotonicMs() - startedMs) / 1000
   if (received < sizeBytes) throw new Error(`the bare stream ended after ${received} of ${sizeBytes} bytes`)
   await channel.close()
   return seconds

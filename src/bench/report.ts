@@ -28,13 +28,13 @@ export interface BenchOptions {
   say: (sentence: string) => void
 }
 
-export function median(values: number[]): number {
+function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = sorted.length >> 1
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
 }
 
-export function machine(): string {
+function machine(): string {
   const processors = cpus()
   return `potluck ${version}, Node.js ${process.versions.node}, ${process.platform} ${process.arch}, ${processors.length} x ${processors[0]?.model.trim()}, ${formatSize(totalmem())}`
 }

@@ -1,14 +1,16 @@
 // What benchmarks work on: one large file and a folder of many small ones, random so that nothing is found twice, and the
 // ceiling of storing them, which is what `cp` and `sync` take for the same bytes.
+
 import { execFile } from 'node:child_process'
 import { randomFillSync } from 'node:crypto'
 import { mkdir, open, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { systemClock } from '../base/clock.ts'
 
 const run = promisify(execFile)
 
-export const smallFileBytes = 4_096
+const smallFileBytes = 4_096
 
 /** Writes a file of random bytes and returns its path. */
 export async function largeFile(directory: string, sizeBytes: number): Promise<string> {
@@ -36,8 +38,8 @@ export async function smallFiles(directory: string, count: number): Promise<stri
 
 /** Seconds that `cp` and `sync` take for the same bytes. */
 export async function copySeconds(source: string, target: string): Promise<number> {
-  const startedMs = performance.now()
+  const startedMs = systemClock.monotonicMs()
   await run('cp', ['-r', source, target])
   await run('sync', ['-f', target])
-  return (performance.now() - startedMs) / 1000
+  return (systemClock.monotonicMs() - startedMs) / 1000
 }

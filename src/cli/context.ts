@@ -1,6 +1,8 @@
 // What every command gets: the home, the output, the signal that ends it (SIGINT, SIGTERM or `--timeout`), and a peer: the
 // running one if there is one, else, for commands that only need the store, the store itself.
+
 import { existsSync } from 'node:fs'
+import { systemClock } from '../base/clock.ts'
 import { BaseError } from '../base/errors.ts'
 import { parseTime } from '../core/units.ts'
 import type { Peer } from '../node/api.ts'
@@ -38,8 +40,9 @@ export class Context {
     for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
       process.on(name, () => {
         // A terminal and a launcher may both pass on one Ctrl-C; a later one is from somebody who will not wait.
-        if (controller.signal.aborted && performance.now() - abortedMs > 500) process.exit(exitCodes.interrupted)
-        if (!controller.signal.aborted) abortedMs = performance.now()
+        if (controller.signal.aborted && systemClock.monotonicMs() - abortedMs > 500)
+          process.exit(exitCodes.interrupted)
+        if (!controller.signal.aborted) abortedMs = systemClock.monotonicMs()
         controller.abort(new Interrupted(name))
       })
     }
@@ -47,7 +50,7 @@ export class Context {
       const limitMs = parseTime(options.timeout)
       const late = () =>
         controller.abort(new BaseError('TIMED_OUT', `not done after ${options.timeout}`, { retryable: true }))
-      setTimeout(late, limitMs).unref()
+      systemClock.timer(limitMs, late)
     }
   }
 

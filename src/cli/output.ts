@@ -1,7 +1,9 @@
 // What people and programs see. Results go to stdout: text for people, or with `--json` one document a line and nothing
 // else. Messages and progress go to stderr: a bar on a terminal, a plain line now and then in a pipe, nothing with
 // `--quiet`. Text from the network may hold control characters, which could drive the terminal: they are shown escaped.
+
 import { SingleBar } from 'cli-progress'
+import { systemClock } from '../base/clock.ts'
 import { codeOf } from '../base/errors.ts'
 import type { Progress } from '../core/progress.ts'
 import { formatSize, formatTime } from '../core/units.ts'
@@ -20,7 +22,7 @@ export class Output {
   #phase: string | undefined
   #phaseStartedMs = 0
   #phaseStartDone = 0
-  #plainAtMs = performance.now()
+  #plainAtMs = systemClock.monotonicMs()
 
   constructor(options: OutputOptions) {
     this.#json = options.json
@@ -53,7 +55,7 @@ export class Output {
 
   readonly progress = (progress: Progress): void => {
     if (this.#quiet || this.#json) return
-    const nowMs = performance.now()
+    const nowMs = systemClock.monotonicMs()
     if (progress.phase !== this.#phase) {
       this.clear()
       this.#phase = progress.phase

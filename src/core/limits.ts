@@ -147,9 +147,7 @@ export const times = {
   askMs: 5_000,
   /** Looking up providers before a fetch gives up for lack of any. */
   lookUpMs: 30_000,
-  /** A provider record lives this long in the DHT. */
-  providerLifeMs: 48 * 3_600_000,
-  /** Announced again after this long: half of the life, less some slack for a machine that sleeps at night. */
+  /** Announced again after this long: half of the 48 h that a provider record lives, less some slack for a machine that sleeps at night. */
   announceEveryMs: 22 * 3_600_000,
   /** First wait before a root that too few servers took is announced again; doubled each time. */
   announceRetryFirstMs: 30_000,

@@ -1,4 +1,5 @@
-// What a long operation tells while it runs, for progress bars and event streams.
+// What a long operation tells while it runs, for progress bars and event streams. Only the latest matters: whoever shows
+// it may drop any of them. Figures for people: nothing decides by them.
 
 export type Phase =
   | 'reading'

@@ -22,7 +22,7 @@ export function parseRef(text: string): Ref {
 }
 
 /** Throws REF_INVALID. */
-export function parseCid(text: string, whole = text): CID {
+function parseCid(text: string, whole = text): CID {
   try {
     // Decoding takes time that grows with the square of the length.
     if (text.length > limits.cidCharactersMax) throw new Error('too long')

@@ -1,4 +1,4 @@
-// Sizes and times as people write them: `10MB`, `1.5GiB`, `30s`, `12h`.
+// Sizes and times as people write and read them: `10MB`, `1.5GiB`, `30s`, `12h`. Figures have no sign and no exponent.
 import { CoreError } from './block.ts'
 
 const sizeUnits: Record<string, number> = {

@@ -1,4 +1,5 @@
-// The OpenAPI document of the API, made from the operations table.
+// The OpenAPI document of the API. It is made from the operations table, so that it cannot say anything else than what
+// the server does.
 import type { Operation } from './operations.ts'
 
 /** An OpenAPI 3.1 document. */

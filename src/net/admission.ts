@@ -12,7 +12,7 @@ import { limits } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
 import { NetError } from './errors.ts'
 
-export const secretBytes = 32
+const secretBytes = 32
 
 export interface ClusterKeys {
   networkKey: Uint8Array

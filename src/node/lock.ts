@@ -2,7 +2,7 @@
 // into place, which is atomic, so two that start at once cannot both succeed. A lock whose process is gone (crash, power
 // loss) is stale and is recovered. A process id alone may have been reused, so its start time is compared where the
 // system tells it (Linux).
-import { link, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { link, readFile, rm, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { type Abortable, abortable } from '../base/abort.ts'
 import { type Clock, sleep } from '../base/clock.ts'
@@ -21,6 +21,7 @@ interface Holder {
 }
 
 const retryMs = 100
+const recoveryMs = 10
 
 export interface LockOptions extends Abortable {
   doing: string
@@ -45,7 +46,7 @@ export async function lockHome(
       const text = await readFile(path, 'utf8').catch(() => '')
       const holder = parseHolder(text)
       if (!holder || !(await alive(holder))) {
-        await removeStale(path, text, draft)
+        if (!(await removeStale(path, text, draft))) await sleep(clock, recoveryMs, signal)
       } else if (holder.doing === 'start') {
         throw new NodeError('ALREADY_RUNNING', `a peer is already running in ${home.path} (process ${holder.pid})`)
       } else if (clock.monotonicMs() >= until) {
@@ -73,18 +74,22 @@ async function linked(draft: string, path: string): Promise<boolean> {
   }
 }
 
-// Two may find the same stale lock: the rename moves whatever is there now, so if that is not what was found stale, the
-// other one has already taken the lock and it is put back.
-async function removeStale(path: string, stale: string, draft: string): Promise<void> {
-  const aside = `${draft}.stale`
-  try {
-    await rename(path, aside)
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return
-    throw error
+// Two may find the same stale lock, and the slower one must not remove the lock that the faster one has taken meanwhile:
+// so whoever recovers holds a guard, and looks again while holding it. False if somebody else is at it.
+async function removeStale(path: string, stale: string, draft: string): Promise<boolean> {
+  const guard = `${path}.recovery`
+  if (!(await linked(draft, guard))) {
+    // Left by a recovery that was killed in its one millisecond.
+    const holder = parseHolder(await readFile(guard, 'utf8').catch(() => ''))
+    if (!holder || !(await alive(holder))) await rm(guard, { force: true })
+    return false
   }
-  if ((await readFile(aside, 'utf8')) !== stale) await linked(aside, path)
-  await rm(aside, { force: true })
+  try {
+    if ((await readFile(path, 'utf8').catch(() => '')) === stale) await rm(path, { force: true })
+    return true
+  } finally {
+    await rm(guard, { force: true })
+  }
 }
 
 function parseHolder(text: string): Holder | undefined {

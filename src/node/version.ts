@@ -1,4 +1,5 @@
-// The version of this program, from package.json.
+// The version of this program. It is read from package.json, which lies at the same place beside the source and beside the
+// published package.
 import { readFileSync } from 'node:fs'
 
 const manifest = new URL('../../package.json', import.meta.url)

@@ -3,7 +3,7 @@
 // with the size of the network, not with the number of roots, and a restart goes on where the last run stopped.
 //
 // It does not check that the blocks are here, and withdrawing a root only stops announcing it: what servers have recorded
-// expires by itself, after times.providerLifeMs.
+// expires by itself, 48 hours after the last announcement.
 import type { CID } from 'multiformats/cid'
 import { type Abortable, withDeadline } from '../base/abort.ts'
 import { sentenceOf } from '../base/errors.ts'

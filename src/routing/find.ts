@@ -1,5 +1,5 @@
 // Finding who provides a CID: this peer's own store, the connected peers and the DHT, asked at the same time and answered as
-// answers come, each provider once. A way that fails or stays silent costs nothing but its own answers, and the search ends
+// answers come, each provider once by each way. A way that fails or stays silent costs nothing but its own answers, and the search ends
 // after times.lookUpMs whatever they do.
 import type { CID } from 'multiformats/cid'
 import { type Abortable, linkedController } from '../base/abort.ts'
@@ -56,7 +56,7 @@ async function* search(deps: SearchDeps, cid: CID, signal: AbortSignal): AsyncGe
     try {
       for await (const { peer, addresses } of source()) {
         if (signal.aborted || found.length === limits.providersMax) break
-        const provider = { peer, addresses: addresses.slice(0, limits.addressesPerPeerMax), via }
+        const provider: Provider = { peer, addresses: addresses.slice(0, limits.addressesPerPeerMax), via }
         if (!isNew(provider)) continue
         found.push(provider)
         news.resolve()
@@ -78,13 +78,15 @@ async function* search(deps: SearchDeps, cid: CID, signal: AbortSignal): AsyncGe
   }
 }
 
-/** True for each provider once, and once more if only then an address of it is known. */
-function newOnly(self: PeerId): (provider: PeerInfo) => boolean {
-  const dialable = new Map<PeerId, boolean>([[self, true]])
-  return ({ peer, addresses }) => {
-    const known = dialable.get(peer)
+/** True for each provider once by each way, and once more if only then an address of it is known. */
+function newOnly(self: PeerId): (provider: Provider) => boolean {
+  const dialable = new Map<string, boolean>()
+  return ({ peer, addresses, via }) => {
+    if (peer === self) return false
+    const key = `${via} ${peer}`
+    const known = dialable.get(key)
     if (known || (known === false && addresses.length === 0)) return false
-    dialable.set(peer, addresses.length > 0)
+    dialable.set(key, addresses.length > 0)
     return true
   }
 }

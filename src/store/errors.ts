@@ -1,4 +1,5 @@
-// What can go wrong between blocks and the disk.
+// What can go wrong between blocks and the disk. Errors of the file system and of the database end here: nobody above
+// sees one.
 import { CodedError, codeOf, sentenceOf } from '../base/errors.ts'
 
 export type StoreErrorCode =

@@ -1,4 +1,5 @@
-// A durable, ordered table inside the catalog, for the state of another organ.
+// A durable, ordered table inside the catalog, for the state of another organ. Tables share one database and are told apart
+// by a prefix, so that opening one costs nothing.
 import type { Table, TableOperation } from '../core/ports.ts'
 import type { Catalog } from './catalog.ts'
 

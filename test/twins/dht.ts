@@ -8,11 +8,11 @@ import type { Clock } from '../../src/base/clock.ts'
 import type { Random } from '../../src/base/random.ts'
 import { sha256 } from '../../src/core/block.ts'
 import { dhtKey } from '../../src/core/dht-key.ts'
-import { times } from '../../src/core/limits.ts'
 import type { PeerId, PeerInfo } from '../../src/core/peer.ts'
 import type { Dht } from '../../src/core/ports.ts'
 
 const replicas = 20
+const recordLifeMs = 48 * 3_600_000
 
 interface SimulatedServer {
   peer: PeerId
@@ -105,7 +105,7 @@ export class SimulatedDht {
     const seen = new Set<PeerId>()
     for (const server of this.nearest(key)) {
       for (const [provider, toldMs] of server.records.get(hex(key)) ?? []) {
-        if (seen.has(provider) || this.#clock.nowMs() - toldMs > times.providerLifeMs) continue
+        if (seen.has(provider) || this.#clock.nowMs() - toldMs > recordLifeMs) continue
         seen.add(provider)
         yield infoOf(provider)
       }

@@ -1,4 +1,5 @@
-// `potluck add`: files, folders and streams into the store.
+// `potluck add`: files, folders and streams into the store. Paths are made absolute here, because the running peer, which
+// reads them, works in another folder.
 import { resolve } from 'node:path'
 import { formatSize } from '../../core/units.ts'
 import type { AddOptions } from '../../node/api.ts'

@@ -1,4 +1,5 @@
-// `potluck bench`: measures this machine's potluck beside what limits it.
+// `potluck bench`: measures this machine's potluck beside what limits it. The measuring itself is in src/bench; here are
+// the flags, a folder to work in, and what is printed.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'

@@ -1,4 +1,5 @@
-// `potluck peers`, `connect`, `invite` and `join`: meeting other machines.
+// `potluck peers`, `connect`, `invite` and `join`: meeting other machines. All but `join` need a running peer, whose
+// connections they speak of.
 import { formatTime } from '../../core/units.ts'
 import { define, type Register } from '../define.ts'
 

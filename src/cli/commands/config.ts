@@ -1,4 +1,4 @@
-// `potluck config`: show, explain and set.
+// `potluck config`: shows, explains and sets what is in config.json. The keys and what they mean are in src/node/config.ts.
 import { type ConfigKey, configKeys } from '../../node/config.ts'
 import { define, type Register } from '../define.ts'
 

@@ -1,4 +1,5 @@
-// `potluck pin`: what must be kept.
+// `potluck pin`: what must be kept. A pin is added only once everything below it is here, so that what is listed as held
+// was whole when it was pinned.
 import type { PinInfo } from '../../node/api.ts'
 import { define, type Register } from '../define.ts'
 

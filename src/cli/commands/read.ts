@@ -6,6 +6,13 @@ import { NodeError } from '../../node/errors.ts'
 import { define, type Register } from '../define.ts'
 
 export const registerRead: Register = (parent) => {
+  registerGet(parent)
+  registerCat(parent)
+  registerLs(parent)
+  registerFind(parent)
+}
+
+const registerGet: Register = (parent) =>
   define(parent, {
     name: 'get',
     args: '<ref>',
@@ -35,6 +42,8 @@ export const registerRead: Register = (parent) => {
       )
     },
   })
+
+const registerCat: Register = (parent) =>
   define(parent, {
     name: 'cat',
     args: '<ref>',
@@ -52,6 +61,8 @@ export const registerRead: Register = (parent) => {
         await output.bytes(bytes)
     },
   })
+
+const registerLs: Register = (parent) =>
   define(parent, {
     name: 'ls',
     args: '<ref>',
@@ -70,6 +81,8 @@ export const registerRead: Register = (parent) => {
       }
     },
   })
+
+const registerFind: Register = (parent) =>
   define(parent, {
     name: 'find',
     args: '<ref>',
@@ -87,4 +100,3 @@ export const registerRead: Register = (parent) => {
         throw new NodeError('NOT_PROVIDED', `nobody that can be reached says it has ${ref}`, { retryable: true })
     },
   })
-}

@@ -1,5 +1,7 @@
-// `potluck start`: a peer in the foreground, until SIGINT or SIGTERM.
+// `potluck start`: a peer in the foreground, until SIGINT or SIGTERM. It opens the peer and its API, says in one line that
+// it is ready, and on the way out closes both in order.
 
+import { systemClock } from '../../base/clock.ts'
 import { lineLog } from '../../base/log.ts'
 import { systemRandom } from '../../base/random.ts'
 import { times } from '../../core/limits.ts'
@@ -56,9 +58,9 @@ async function start(context: Context, flags: Partial<Config>): Promise<void> {
   await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
   output.say('stopping')
   // What holds longer than this would be killed by a supervisor anyway; everything acknowledged is on disk already.
-  setTimeout(() => {
+  systemClock.timer(times.stopMs - 500, () => {
     process.stderr.write(`${visible('potluck: stopped without waiting for the last connections')}\n`)
     process.exit(0)
-  }, times.stopMs - 500).unref()
+  })
   await home.removeApi()
 }

@@ -1,4 +1,4 @@
-// `potluck status`: this peer in one page, or one pin.
+// `potluck status`: this peer in one page, or one pin. Works without a running peer too, and then says that there is none.
 import { formatSize, formatTime } from '../../core/units.ts'
 import type { PinInfo, Status } from '../../node/api.ts'
 import { define, type Register } from '../define.ts'

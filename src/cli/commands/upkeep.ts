@@ -1,4 +1,5 @@
-// `potluck gc` and `potluck verify`: free space, and check what is stored.
+// `potluck gc` and `potluck verify`: free space, and check what is stored. What is found wrong is said in a sentence each,
+// with what to do about it.
 import { formatSize } from '../../core/units.ts'
 import { NodeError } from '../../node/errors.ts'
 import { define, type Register } from '../define.ts'
