@@ -30,7 +30,9 @@ export class ByteReader {
 
   /** Exactly `length` bytes, in a buffer of their own. Throws TRUNCATED if the source ends before. */
   async exact(length: number, options: Abortable = {}): Promise<Uint8Array> {
-    const target = new Uint8Array(length)
+    // Not filled with zeros first, since every byte is written or the buffer is dropped; and not from the shared pool, which
+    // would keep 8 KiB alive for a small read.
+    const target = Buffer.allocUnsafeSlow(length)
     let at = 0
     while (at < length) {
       if (this.#buffered === 0 && !(await this.#fill(1, options)))

@@ -117,7 +117,8 @@ export class Exchange implements Fetcher, AsyncDisposable {
 
   async #ask(peer: Connected, cid: CID, signal: AbortSignal): Promise<boolean> {
     const { network } = this.#deps
-    if (peer.protocols.includes(blocksProtocol))
+    // Right after connecting nobody has told yet what it speaks.
+    if (peer.protocols.includes(blocksProtocol) || peer.protocols.length === 0)
       return await askHave(await network.open(peer.peer, [blocksProtocol], { signal }), cid, { signal })
     if (peer.protocols.includes(bitswapProtocol)) return await this.#bitswap.askHave(peer.peer, cid, { signal })
     return false

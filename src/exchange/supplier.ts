@@ -1,14 +1,10 @@
-// A supplier: one peer that a fetch takes blocks from, whichever protocol it speaks. Bytes come unverified, and what a
-// supplier says about itself is believed only where that costs nothing.
+// A supplier: one peer that a fetch takes blocks from, whichever protocol it speaks. Bytes come unverified.
 import type { CID } from 'multiformats/cid'
 import type { PeerId } from '../core/peer.ts'
 
-/** What a supplier reports. */
+/** What a supplier reports. `bytes` undefined: the peer says that it does not have the block. */
 export interface SupplierEvents {
-  /** `bytes` undefined: the peer says that it does not have the block. What is returned holds back the next answer. */
   onAnswer(cid: CID, bytes: Uint8Array | undefined): Promise<void> | void
-  /** Something came from it, a part of a block perhaps. */
-  onBytes(count: number): void
   /** It will answer no more; wants that it left open are to be asked of others. */
   onGone(reason: unknown): void
 }

@@ -39,7 +39,7 @@ export class BlockFiles {
     const path = this.#path({ key, fileId })
     try {
       await using file = await open(path, 'wx', 0o600)
-      await file.writeFile(bytes)
+      for (let at = 0; at < bytes.byteLength; ) at += (await file.write(bytes, at)).bytesWritten
       await file.datasync()
     } catch (error) {
       await rm(path, { force: true }).catch(() => {})
