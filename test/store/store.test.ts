@@ -1,0 +1,221 @@
+// The store as its users see it: what is durable, what is verified, what survives a restart, rot, and files that change.
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { appendFile, mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { CID } from 'multiformats/cid'
+import { identity } from 'multiformats/hashes/identity'
+import { Block, codecs } from '../../src/core/block.ts'
+import { limits } from '../../src/core/limits.ts'
+import { openStore } from '../../src/store/open.ts'
+import { deps, missing, node, putAll, raw, withFolder, withStore } from './stores.ts'
+
+const sizes = [
+  0,
+  1,
+  limits.inlineBytesMax - 1,
+  limits.inlineBytesMax,
+  limits.inlineBytesMax + 1,
+  1 << 20,
+  limits.blockBytesMax,
+]
+
+test('blocks of every size come back, also after a restart', () =>
+  withFolder(async (directory) => {
+    const blocks = sizes.map((size) => raw(randomBytes(size)))
+    {
+      await using store = await openStore(deps, { directory })
+      await putAll(store, blocks)
+      await putAll(store, blocks)
+      assert.equal(store.stats().blocks, sizes.length)
+    }
+    await using store = await openStore(deps, { directory })
+    for (const { cid, bytes } of blocks) {
+      assert.ok(store.has(cid))
+      assert.equal(store.sizeOf(cid), bytes.byteLength)
+      assert.deepEqual(Buffer.from((await store.get(cid)).bytes), Buffer.from(bytes))
+      assert.deepEqual(Buffer.from(await store.unverified(cid)), Buffer.from(bytes))
+    }
+    assert.equal(
+      store.stats().bytes,
+      sizes.reduce((a, b) => a + b),
+    )
+    await assert.rejects(store.get(missing), { code: 'NOT_FOUND' })
+  }))
+
+test('one block has many CIDs, and an identity CID needs no store', () =>
+  withStore(async (store) => {
+    const block = node([], 'x')
+    await putAll(store, [block])
+    assert.ok(store.has(CID.createV0(block.cid.multihash as never)))
+    const own = CID.createV1(codecs.raw, identity.digest(Buffer.from('tiny')))
+    assert.ok(store.has(own))
+    assert.equal(Buffer.from((await store.get(own)).bytes).toString(), 'tiny')
+  }))
+
+test('what was flushed is there when the process is not closed but opened anew', () =>
+  withFolder(async (directory) => {
+    const first = await openStore(deps, { directory })
+    const block = raw(randomBytes(100_000))
+    await putAll(first, [block])
+    await using second = await openStore(deps, { directory })
+    assert.ok(second.has(block.cid))
+    await first[Symbol.asyncDispose]()
+  }))
+
+test('a file that rots is noticed, set aside, and can be put again', () =>
+  withStore(async (store, directory) => {
+    const block = raw(randomBytes(200_000))
+    await putAll(store, [block])
+    const [shard = ''] = await readdir(join(directory, 'blocks'))
+    const [name = ''] = await readdir(join(directory, 'blocks', shard))
+    const path = join(directory, 'blocks', shard, name)
+    const bytes = await readFile(path)
+    bytes[1000]! ^= 1
+    await writeFile(path, bytes)
+    const verified = await store.verify()
+    assert.deepEqual(
+      verified.problems.map(({ cid }) => cid.toString()),
+      [block.cid.toString()],
+    )
+    assert.equal(store.has(block.cid), false)
+    assert.equal((await readdir(join(directory, 'quarantine'))).length, 1)
+    await assert.rejects(store.get(block.cid), { code: 'NOT_FOUND' })
+    await putAll(store, [block])
+    assert.ok(store.has(block.cid))
+    assert.deepEqual((await store.verify()).problems, [])
+  }))
+
+test('a file that vanished counts as missing', () =>
+  withStore(async (store, directory) => {
+    const block = raw(randomBytes(200_000))
+    await putAll(store, [block])
+    await rm(join(directory, 'blocks'), { recursive: true })
+    await mkdir(join(directory, 'blocks'))
+    await assert.rejects(store.get(block.cid), { code: 'CORRUPT' })
+    assert.equal(store.has(block.cid), false)
+  }))
+
+test('files that no block needs are removed by verify, those of blocks stay', () =>
+  withStore(async (store, directory) => {
+    const block = raw(randomBytes(200_000))
+    await putAll(store, [block])
+    const [shard = ''] = await readdir(join(directory, 'blocks'))
+    const [name = ''] = await readdir(join(directory, 'blocks', shard))
+    const orphan = `${name.slice(0, -12)}000000000000`
+    await writeFile(join(directory, 'blocks', shard, orphan), 'left by a crash')
+    await store.verify()
+    assert.deepEqual(await readdir(join(directory, 'blocks', shard)), [name])
+  }))
+
+test('a lost catalog is made again from the files of large blocks', () =>
+  withFolder(async (directory) => {
+    const [large, small] = [raw(randomBytes(200_000)), raw('small')]
+    {
+      await using store = await openStore(deps, { directory })
+      await putAll(store, [large, small])
+    }
+    await rm(join(directory, 'catalog'), { recursive: true })
+    await using store = await openStore(deps, { directory })
+    assert.ok(store.has(large.cid))
+    assert.equal(store.has(small.cid), false)
+    await store.get(large.cid)
+  }))
+
+test('references stay in their file, and break when it changes', () =>
+  withStore(async (store, directory) => {
+    const path = join(directory, 'film.mov')
+    const content = randomBytes(300_000)
+    await writeFile(path, content)
+    const { mtimeMs } = await stat(path)
+    const block = raw(content.subarray(100_000))
+    {
+      using lease = store.lease('test')
+      const writer = store.writer(lease)
+      await writer.putReference(block, { path, offset: 100_000, length: 200_000, mtimeMs })
+      await writer.flush()
+    }
+    assert.equal(store.stats().referencedBytes, 200_000)
+    assert.deepEqual(Buffer.from((await store.get(block.cid)).bytes), content.subarray(100_000))
+    await utimes(path, 1, 1)
+    assert.ok(await store.get(block.cid), 'touched but the same bytes')
+    await writeFile(path, randomBytes(300_000))
+    await assert.rejects(
+      store.get(block.cid),
+      (error: Error) =>
+        error.message.includes(path) && (error as never as { code: string }).code === 'REFERENCE_CHANGED',
+    )
+    assert.equal(store.has(block.cid), false)
+    await writeFile(path, content)
+    assert.ok(await store.get(block.cid), 'the file is back as it was')
+    assert.ok(store.has(block.cid))
+    await rm(path)
+    await assert.rejects(store.get(block.cid), { code: 'REFERENCE_CHANGED' })
+    await putAll(store, [block])
+    assert.deepEqual(
+      Buffer.from((await store.get(block.cid)).bytes),
+      content.subarray(100_000),
+      'a copy takes its place',
+    )
+    assert.equal(store.stats().referencedBytes, 0)
+    await appendFile(path, '')
+  }))
+
+test('tables keep their order, their bounds and each to itself', () =>
+  withFolder(async (directory) => {
+    {
+      await using store = await openStore(deps, { directory })
+      const [a, b] = [store.table('a'), store.table('b')]
+      await a.write(['2', '1', '3'].map((put) => ({ put, value: Buffer.from(put) })))
+      await b.write([{ put: '2', value: Buffer.from('other') }])
+      await a.write([{ delete: '3' }, { put: '4', value: Buffer.from('4') }])
+    }
+    await using store = await openStore(deps, { directory })
+    const table = store.table('a')
+    const keys = (bounds: { from?: string; to?: string; limit?: number }) =>
+      [...table.range(bounds)].map(([key]) => key)
+    assert.deepEqual(keys({}), ['1', '2', '4'])
+    assert.deepEqual(keys({ from: '2' }), ['2', '4'])
+    assert.deepEqual(keys({ from: '1', to: '4' }), ['1', '2'])
+    assert.deepEqual(keys({ limit: 1 }), ['1'])
+    assert.equal(Buffer.from(table.get('2') ?? []).toString(), '2')
+    assert.equal(table.get('3'), undefined)
+  }))
+
+test(
+  'a full disk is said, and nothing that was acknowledged is lost',
+  { skip: process.getuid?.() !== 0 && 'mounting a small disk needs root' },
+  (t) =>
+    withFolder(async (directory) => {
+      const { execFileSync } = await import('node:child_process')
+      const disk = join(directory, 'disk')
+      await mkdir(disk)
+      try {
+        execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', disk])
+      } catch {
+        t.skip('mounting is not allowed here')
+        return
+      }
+      try {
+        await using store = await openStore(deps, { directory: disk })
+        const first = Array.from({ length: 8 }, () => raw(randomBytes(1 << 20)))
+        await putAll(store, first)
+        const more = Array.from({ length: 32 }, () => raw(randomBytes(1 << 20)))
+        await assert.rejects(putAll(store, more), { code: 'STORE_FULL' })
+        for (const { cid } of first) await store.get(cid)
+        assert.deepEqual((await store.verify()).problems, [])
+        await store.gc()
+        await putAll(store, more.slice(0, 4))
+        for (const { cid } of more.slice(0, 4)) await store.get(cid)
+      } finally {
+        execFileSync('umount', ['-l', disk])
+      }
+    }),
+)
+
+test('a block that the store holds under a wrong name is never shown', () =>
+  withStore(async (store) => {
+    assert.throws(() => Block.verify(missing, Buffer.from('not hello world')), { code: 'MISMATCH' })
+    assert.equal(store.has(missing), false)
+  }))
