@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as dagPb from '@ipld/dag-pb'
 import { CID } from 'multiformats/cid'
+import type { Abortable } from '../../src/base/abort.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { silentLog } from '../../src/base/log.ts'
 import { systemRandom } from '../../src/base/random.ts'
@@ -38,11 +39,11 @@ export function node(children: CID[], salt = ''): Block {
   return Block.of(codecs.dagPb, dagPb.encode({ Data: Buffer.from(salt), Links: links }))
 }
 
-export async function putAll(store: Store, blocks: Block[]): Promise<void> {
+export async function putAll(store: Store, blocks: Block[], options: Abortable = {}): Promise<void> {
   using lease = store.lease('test')
   const writer = store.writer(lease)
-  for (const block of blocks) await writer.put(block)
-  await writer.flush()
+  for (const block of blocks) await writer.put(block, options)
+  await writer.flush(options)
 }
 
 export const missing = CID.parse('bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e')
