@@ -31,6 +31,8 @@ export interface BitswapMessage {
 export interface Part {
   pieces: Uint8Array[]
   sizeBytes: number
+  /** An entry of the want-list, of which a message has one. */
+  isWant?: true
 }
 
 export function wantPart({ cid, cancel, type, sendDontHave }: WantEntry): Part {
@@ -41,7 +43,7 @@ export function wantPart({ cid, cancel, type, sendDontHave }: WantEntry): Part {
     ...(type === 'have' ? varintField(4, 1) : []),
     ...(sendDontHave ? varintField(5, 1) : []),
   ]
-  return part(bytesField(1, ...bytesField(1, ...entry)))
+  return { ...part(bytesField(1, ...entry)), isWant: true }
 }
 
 export function blockPart(cid: CID, bytes: Uint8Array): Part {
@@ -54,10 +56,15 @@ export function presencePart(cid: CID, have: boolean): Part {
   return part(bytesField(4, ...bytesField(1, cid.bytes), ...varintField(2, have ? 0 : 1)))
 }
 
-/** Parts as one message with its length before it. Repeated fields may stand one by one, so parts just follow each other. */
+/**
+ * Parts as one message with its length before it. All wants go into one want-list: the format says that several would be
+ * put together, but some readers keep only the last.
+ */
 export function messageOf(parts: Part[]): Uint8Array[] {
-  const length = parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
-  return [varintBytes(length), ...parts.flatMap(({ pieces }) => pieces)]
+  const wants = parts.filter(({ isWant }) => isWant).flatMap(({ pieces }) => pieces)
+  const others = parts.filter(({ isWant }) => !isWant).flatMap(({ pieces }) => pieces)
+  const body = [...(wants.length > 0 ? bytesField(1, ...wants) : []), ...others]
+  return [varintBytes(part(body).sizeBytes), ...body]
 }
 
 function part(pieces: Uint8Array[]): Part {

@@ -9,6 +9,7 @@ import { limits } from '../../src/core/limits.ts'
 import { blockPart, decodeMessage, messageOf, presencePart, wantPart } from '../../src/exchange/bitswap-message.ts'
 import { decodeQuestion, encodeQuestion } from '../../src/exchange/blocks-protocol.ts'
 import { ExchangeError } from '../../src/exchange/errors.ts'
+import { fields } from '../../src/exchange/protobuf.ts'
 
 const bytes = fc.uint8Array({ maxLength: 300 })
 const block = bytes.map((content) => Block.of(codecs.raw, content))
@@ -66,6 +67,19 @@ test('a Bitswap message in bytes that another implementation wrote', () => {
     decodeMessage(message).wants.map((one) => [one.cid.toString(), one.type, one.cancel, one.sendDontHave]),
     [[cid.toString(), 'block', false, true]],
   )
+})
+
+test('all wants of a message are in one want-list, since some readers keep only the last', async () => {
+  const cid = CID.parse('QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n')
+  const one = { cid, cancel: false, type: 'block' as const, sendDontHave: true }
+  const message = await unframed(
+    messageOf([wantPart(one), presencePart(cid, true), wantPart({ ...one, type: 'have' })]),
+  )
+  assert.deepEqual(
+    [...fields(message)].map(({ number }) => number),
+    [1, 4],
+  )
+  assert.equal(decodeMessage(message).wants.length, 2)
 })
 
 test('questions of the block protocol say the same after the wire', () =>
