@@ -8,6 +8,7 @@ import type { Channel } from '../core/ports.ts'
 import { linksOf } from '../files/links.ts'
 import { type Host, openHost } from '../net/host.ts'
 import { newIdentity } from '../net/identity.ts'
+import { countBuffersAsHeap } from '../node/heap.ts'
 import { Home } from '../node/home.ts'
 import { openPeer } from '../node/open.ts'
 import { openStore } from '../store/open.ts'
@@ -29,6 +30,8 @@ const rawProtocol = '/potluck/bench-raw/1.0.0'
 const pieceBytes = 1 << 20
 const quiet = { listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false }
 let rawHost: Host | undefined
+
+countBuffersAsHeap()
 
 process.on('message', (command: FetchCommand) => {
   const answer = command.role === 'serve' ? serve(command.home, command.paths) : fetch(command)

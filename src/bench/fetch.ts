@@ -45,23 +45,28 @@ export async function benchFetch({
 class Role implements Disposable {
   readonly #child: ChildProcess
   readonly #signal: AbortSignal
+  readonly #gone: Promise<never>
 
   constructor(signal: AbortSignal) {
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
     this.#child = fork(fileURLToPath(new URL(`./fetch-role.${extension}`, import.meta.url)), { serialization: 'json' })
     this.#signal = signal
+    this.#gone = once(this.#child, 'exit').then(() => {
+      throw new Error('a process of the benchmark ended early')
+    })
+    this.#gone.catch(() => {})
   }
 
   async ask(command: FetchCommand): Promise<RoleAnswer> {
     this.#child.send(command)
-    const gone = once(this.#child, 'exit').then(() => {
-      throw new Error('a process of the benchmark ended early')
-    })
-    const answer = once(this.#child, 'message').then(([message]) => message as RoleAnswer)
-    gone.catch(() => {})
-    const given = await abortable(Promise.race([answer, gone]), this.#signal)
+    const given = await abortable(Promise.race([this.#answer(), this.#gone]), this.#signal)
     if (given.failed) throw new Error(given.failed)
     return given
+  }
+
+  async #answer(): Promise<RoleAnswer> {
+    const [message] = await once(this.#child, 'message')
+    return message as RoleAnswer
   }
 
   [Symbol.dispose](): void {

@@ -3,6 +3,7 @@
 import { Command, CommanderError } from 'commander'
 import { codeOf } from '../base/errors.ts'
 import { describeError, exitCodes } from '../node/errors.ts'
+import { countBuffersAsHeap } from '../node/heap.ts'
 import { version } from '../node/version.ts'
 import { registerAdd } from './commands/add.ts'
 import { registerBench } from './commands/bench.ts'
@@ -55,6 +56,7 @@ Examples:
 
 /** Runs the command line of this process and sets its exit code. */
 export async function main(argv: string[] = process.argv): Promise<void> {
+  countBuffersAsHeap()
   try {
     await program().parseAsync(argv)
   } catch (error) {

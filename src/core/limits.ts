@@ -12,6 +12,8 @@ export const limits = {
   writeBytesMax: 32 * MiB,
   /** Blocks that one writer may have on their way to the disk: bounds the cost of many tiny ones. */
   writeBlocksMax: 8_192,
+  /** Files of blocks written and synced at a time: keeps an SSD busy; each holds 1 MiB. */
+  fileWritesMax: 8,
   /** An identity CID carries its bytes in itself; larger ones are a way to fill memory. Kubo's figure. */
   identityBytesMax: 128,
   /** Characters of a CID that is read: the longest identity CID written in base 2 has 1,100. */

@@ -5,6 +5,7 @@ import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { codeOf } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
+import { DurableFiles } from './durable-files.ts'
 
 /** Where a block's file lies: its key in the catalog and its id. */
 export interface FileName {
@@ -16,7 +17,10 @@ export class BlockFiles {
   readonly #directory: string
   readonly #quarantine: string
   readonly #random: Random
+  readonly #durable = new DurableFiles()
   readonly #shards = new Map<string, Promise<void>>()
+  /** Makes the names of all shards durable that have been used so far; undefined while some is not. */
+  #shardNamesSynced: Promise<void> | undefined
   /** Written and not yet in the catalog: no orphans. */
   readonly #underway = new Set<string>()
 
@@ -36,13 +40,9 @@ export class BlockFiles {
     const fileId = Buffer.from(this.#random.bytes(6)).toString('hex')
     await this.#makeShard(shardOf(key))
     this.#underway.add(fileId)
-    const path = this.#path({ key, fileId })
     try {
-      await using file = await open(path, 'wx', 0o600)
-      for (let at = 0; at < bytes.byteLength; ) at += (await file.write(bytes, at)).bytesWritten
-      await file.datasync()
+      await this.#durable.write(this.#path({ key, fileId }), bytes)
     } catch (error) {
-      await rm(path, { force: true }).catch(() => {})
       this.#underway.delete(fileId)
       throw error
     }
@@ -51,6 +51,7 @@ export class BlockFiles {
 
   /** Makes the names of written files durable. */
   async syncShards(names: FileName[]): Promise<void> {
+    await this.#syncShardNames()
     const shards = new Set(names.map(({ key }) => shardOf(key)))
     await Promise.all(Array.from(shards, (shard) => syncFolder(join(this.#directory, shard))))
   }
@@ -96,12 +97,22 @@ export class BlockFiles {
     return this.#underway.has(fileId)
   }
 
+  #syncShardNames(): Promise<void> {
+    const synced = this.#shardNamesSynced ?? syncFolder(this.#directory)
+    this.#shardNamesSynced = synced
+    synced.catch(() => {
+      if (this.#shardNamesSynced === synced) this.#shardNamesSynced = undefined
+    })
+    return synced
+  }
+
   #makeShard(shard: string): Promise<void> {
     let made = this.#shards.get(shard)
     if (!made) {
-      made = mkdir(join(this.#directory, shard), { recursive: true, mode: 0o700 }).then(() =>
-        syncFolder(this.#directory),
-      )
+      made = mkdir(join(this.#directory, shard), { recursive: true, mode: 0o700 }).then(() => {
+        // Also for one that was there: whoever made it may have died before its name was durable.
+        this.#shardNamesSynced = undefined
+      })
       made.catch(() => this.#shards.delete(shard))
       this.#shards.set(shard, made)
     }

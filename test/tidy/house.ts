@@ -54,7 +54,11 @@ const house: Record<string, Room> = {
   exchange: organ(['@ipld/dag-cbor']),
   records: organ(['@ipld/dag-cbor'], ['base', 'core', 'placement']),
   replicas: organ(['@ipld/dag-cbor'], ['base', 'core', 'placement']),
-  node: { floor: 4, imports: 'below', vendors: [...words, ...disk, 'node:child_process', 'node:os', 'node:crypto'] },
+  node: {
+    floor: 4,
+    imports: 'below',
+    vendors: [...words, ...disk, 'node:child_process', 'node:os', 'node:crypto', 'node:v8'],
+  },
   http: { floor: 5, imports: ['base', 'core', 'node'], vendors: [...words, ...disk, 'fastify', 'node:*'] },
   sim: { floor: 5, imports: ['base', 'core', 'node', 'store'], vendors: words },
   bench: { floor: 6, imports: 'below', vendors: [...words, 'node:*', 'libp2p', '@libp2p/*'] },
