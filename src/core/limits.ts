@@ -8,8 +8,8 @@ export const limits = {
   blockBytesMax: 2 * MiB,
   /** A block kept inside the catalog: below this a file of its own costs more than it saves (measured at 4 and 256 KiB). */
   inlineBytesMax: 32 * KiB,
-  /** Bytes that one writer may have on their way to the disk: enough to keep an SSD busy, small enough for a Raspberry Pi. */
-  writeBytesMax: 32 * MiB,
+  /** Bytes that one writer may have on their way to the disk: twice what is being written at a time, so that the disk never waits. */
+  writeBytesMax: 16 * MiB,
   /** Blocks that one writer may have on their way to the disk: bounds the cost of many tiny ones. */
   writeBlocksMax: 8_192,
   /** Files of blocks written and synced at a time: keeps an SSD busy; each holds 1 MiB. */
@@ -29,11 +29,11 @@ export const limits = {
   carHeaderBytesMax: 1 * MiB,
 
   /** Blocks asked ahead when a file is read in order. */
-  readAheadBlocks: 16,
+  readAheadBlocks: 8,
   /** Files read or written at the same time: hides the disk's latency, and stays far from the limit of open files. */
   filesInFlightMax: 16,
-  /** Bytes of files in memory while they are added or written: sixteen of the largest leaves, both ways. */
-  fileBytesInFlightMax: 32 * MiB,
+  /** Bytes of files in memory while they are added or written: eight of the largest blocks. */
+  fileBytesInFlightMax: 16 * MiB,
   /** Chunks of one file read ahead of the one being hashed: reading from a cached disk is faster than hashing. */
   fileChunksAhead: 4,
   /** Levels of one file: 174 links a node reach 2^53 bytes in 6; other layouts are deeper, none by this much. */
@@ -60,7 +60,7 @@ export const limits = {
   /** Wants that a fetch has with one peer, however small. */
   fetchWindowBlocks: 1_024,
   /** Bytes that a fetch has on their way from all its peers together: it may hold as much in memory. */
-  fetchBytesMax: 32 * MiB,
+  fetchBytesMax: 24 * MiB,
   /** Bitswap streams that one connection may have open to us: others open one for each message. */
   bitswapStreamsMax: 128,
   /** Streams of our block protocol that one connection may have open: one for each fetch of that peer. */

@@ -20,6 +20,7 @@ import type {
   LinksOf,
 } from '../core/ports.ts'
 import { formatTime } from '../core/units.ts'
+import { claimedDagBytes } from './claimed-sizes.ts'
 import { ExchangeError } from './errors.ts'
 import type { Supplier, SupplierEvents } from './supplier.ts'
 import { SupplierLine } from './supplier-line.ts'
@@ -62,6 +63,8 @@ export class Session implements FetchSession {
   #dispatching = false
   #lastArrivalMs: number
   #doneBytes = 0
+  /** Of the DAG being fetched, as its root claims; undefined while it is not known. */
+  #totalBytes: number | undefined
   readonly #report: FetchReport = { blocks: 0, bytes: 0, sources: {} }
 
   constructor(deps: SessionDeps, root: CID, options: FetchOptions) {
@@ -92,7 +95,10 @@ export class Session implements FetchSession {
     const levels: CID[][] = [[root]]
     let open = 0
     let moved = Promise.withResolvers<void>()
-    const expand = (block: Block) => levels.push(linksOf(block).reverse())
+    const expand = (block: Block) => {
+      if (block.cid.equals(root)) this.#totalBytes = claimedDagBytes(block)
+      levels.push(linksOf(block).reverse())
+    }
     const arrived = (cid: CID) => (block: Block) => {
       open--
       if (cid.code !== codecs.raw) expand(block)
@@ -231,7 +237,9 @@ export class Session implements FetchSession {
       this.#fail(error)
     }
     const note = `from ${this.#lines.size} ${this.#lines.size === 1 ? 'peer' : 'peers'}`
-    this.#options.onProgress?.({ phase: 'fetching', done: this.#doneBytes, unit: 'bytes', note })
+    // Blocks that are in the DAG several times come once, and whoever made it may have lied.
+    const total = this.#totalBytes === undefined ? undefined : Math.max(this.#totalBytes, this.#doneBytes)
+    this.#options.onProgress?.({ phase: 'fetching', done: this.#doneBytes, total, unit: 'bytes', note })
   }
 
   async #search(): Promise<void> {
