@@ -20,6 +20,7 @@ export class Output {
   readonly #quiet: boolean
   #bar: SingleBar | undefined
   #phase: string | undefined
+  #counted = false
   #phaseStartedMs = 0
   #phaseStartDone = 0
   #plainAtMs = systemClock.monotonicMs()
@@ -56,6 +57,9 @@ export class Output {
   readonly progress = (progress: Progress): void => {
     if (this.#quiet || this.#json) return
     const nowMs = systemClock.monotonicMs()
+    const counted = progress.total !== undefined
+    if (counted !== this.#counted) this.clear()
+    this.#counted = counted
     if (progress.phase !== this.#phase) {
       this.clear()
       this.#phase = progress.phase
@@ -78,7 +82,8 @@ export class Output {
   #draw(progress: Progress, nowMs: number): void {
     if (!this.#bar) {
       const options = {
-        format: '{bar} {line}',
+        // Without a total there is nothing that a bar could be a part of.
+        format: progress.total === undefined ? '{line}' : '{bar} {line}',
         clearOnComplete: true,
         hideCursor: true,
         barsize: 24,

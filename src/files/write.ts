@@ -71,6 +71,8 @@ class Writing {
   readonly #bytesInFlight = new Slots(limits.fileBytesInFlightMax)
   readonly #folders: Folder[] = []
   readonly #symlinks: { path: string; target: Uint8Array }[] = []
+  /** Of a single file; what a folder holds is not known before its end. */
+  #totalBytes: number | undefined
   #sizeBytes = 0
   #files = 0
   #kept = 0
@@ -92,6 +94,7 @@ class Writing {
       await makeFolders(path)
       await this.#fill(root, path, { fresh: false })
     } else {
+      if (node.type === 'file') this.#totalBytes = node.sizeBytes
       await makeFolders(dirname(path))
       await removeLeftovers(dirname(path))
       await this.#entry(root, node, path, { fresh: false })
@@ -253,6 +256,12 @@ class Writing {
 
   #done(sizeBytes: number, path: string): void {
     this.#sizeBytes += sizeBytes
-    this.#options.onProgress?.({ phase: 'writing', done: this.#sizeBytes, unit: 'bytes', note: path })
+    this.#options.onProgress?.({
+      phase: 'writing',
+      done: this.#sizeBytes,
+      total: this.#totalBytes,
+      unit: 'bytes',
+      note: path,
+    })
   }
 }
