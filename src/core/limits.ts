@@ -8,6 +8,8 @@ export const limits = {
   blockBytesMax: 2 * MiB,
   /** A block kept inside the catalog: below this a file of its own costs more than it saves (measured at 4 and 256 KiB). */
   inlineBytesMax: 32 * KiB,
+  /** A key of a table in UTF-8, with the name of its table: the database takes 1,978 and makes two of some. */
+  tableKeyBytesMax: 960,
   /** Bytes that one writer may have on their way to the disk: twice what is being written at a time, so that the disk never waits. */
   writeBytesMax: 16 * MiB,
   /** Blocks that one writer may have on their way to the disk: bounds the cost of many tiny ones. */

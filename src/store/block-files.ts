@@ -14,7 +14,25 @@ export interface FileName {
   fileId: string
 }
 
-export class BlockFiles {
+export interface BlockFiles {
+  /** Writes and syncs the bytes; the folder entry is durable after `syncShards`. Returns the id of the file. */
+  write(key: Uint8Array, bytes: Uint8Array): Promise<string>
+  /** Makes the names of written files durable. */
+  syncShards(names: FileName[]): Promise<void>
+  /** The files are in the catalog, or given up. */
+  settle(names: FileName[]): void
+  /** Undefined if there is no such file. */
+  read(name: FileName): Promise<Uint8Array | undefined>
+  remove(names: FileName[]): Promise<void>
+  /** Moves a damaged file out of the way, for whoever wants to look at it. */
+  quarantine(name: FileName): Promise<void>
+  /** Every file that is there, shard by shard. */
+  list(): AsyncIterable<FileName[]>
+  /** Written and not yet in the catalog. */
+  isUnderway(name: FileName): boolean
+}
+
+export class DiskFiles implements BlockFiles {
   readonly #directory: string
   readonly #quarantine: string
   readonly #random: Random
@@ -36,7 +54,6 @@ export class BlockFiles {
     await syncFolder(dirname(this.#directory))
   }
 
-  /** Writes and syncs the bytes; the folder entry is durable after `syncShards`. Returns the id of the file. */
   async write(key: Uint8Array, bytes: Uint8Array): Promise<string> {
     const fileId = Buffer.from(this.#random.bytes(6)).toString('hex')
     await this.#makeShard(shardOf(key))
@@ -50,19 +67,16 @@ export class BlockFiles {
     return fileId
   }
 
-  /** Makes the names of written files durable. */
   async syncShards(names: FileName[]): Promise<void> {
     await this.#syncShardNames()
     const shards = new Set(names.map(({ key }) => shardOf(key)))
     await Promise.all(Array.from(shards, (shard) => syncFolder(join(this.#directory, shard))))
   }
 
-  /** The files are in the catalog, or given up. */
   settle(names: FileName[]): void {
     for (const { fileId } of names) this.#underway.delete(fileId)
   }
 
-  /** Undefined if there is no such file. */
   async read(name: FileName): Promise<Uint8Array | undefined> {
     try {
       await using file = await open(this.#path(name), 'r')
@@ -82,7 +96,6 @@ export class BlockFiles {
       await Promise.all(names.slice(at, at + 64).map((name) => rm(this.#path(name), { force: true })))
   }
 
-  /** Moves a damaged file out of the way, for whoever wants to look at it. */
   async quarantine(name: FileName): Promise<void> {
     await mkdir(this.#quarantine, { recursive: true, mode: 0o700 })
     const target = join(this.#quarantine, fileName(name))
@@ -91,7 +104,7 @@ export class BlockFiles {
     })
   }
 
-  /** Every file that is there, shard by shard; files with other names are not ours and are passed over. */
+  // Files with other names are not ours and are passed over.
   async *list(): AsyncGenerator<FileName[]> {
     for (const shard of await readdir(this.#directory)) {
       const names = await readdir(join(this.#directory, shard)).catch(() => [] as string[])

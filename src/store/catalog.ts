@@ -1,9 +1,9 @@
-// The catalog: one lmdb environment that says which blocks exist, where their bytes are, and what is pinned. A block exists
+// The catalog: one database that says which blocks exist, where their bytes are, and what is pinned. A block exists
 // when the catalog says so, and the catalog says so only after its bytes are on the disk. Every change goes through
 // `change`, which runs alone in a transaction and resolves when the result is durable.
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Database, open, type RootDatabase } from 'lmdb'
+import { open } from 'lmdb'
 import { sentenceOf } from '../base/errors.ts'
 import { decodeEntry, type Entry, encodeEntry } from './entry.ts'
 import { StoreError, writeError } from './errors.ts'
@@ -18,22 +18,52 @@ export interface Counts {
 const countNames = ['blocks', 'inlineBytes', 'fileBytes', 'referencedBytes'] as const
 const formatVersion = 1
 
-export type BinaryDatabase = Database<Uint8Array, Uint8Array>
+/** An ordered map in the database. Changed only within a transaction. What `get` lends is good until the next read. */
+export interface OrderedMap<Value = Uint8Array, Key = Uint8Array> {
+  get(key: Key): Value | undefined
+  put(key: Key, value: Value): unknown
+  remove(key: Key): unknown
+  doesExist(key: Key): boolean
+  getCount(): number
+  /** Entries from `start` to before `end`, in key order, as they were when the reading began. */
+  getRange(options: {
+    start?: Key
+    exclusiveStart?: boolean
+    end?: Key
+    limit?: number
+    snapshot?: boolean
+  }): Iterable<{ key: Key; value: Value }>
+}
+
+/** As much of lmdb as the catalog uses, so that it also runs over a disk in memory. */
+export interface Environment {
+  openDB<Value, Key extends Uint8Array | string>(options: {
+    name: string
+    encoding?: 'binary'
+    keyEncoding?: 'binary'
+  }): OrderedMap<Value, Key>
+  /** Runs the work alone, at some later time; all of its changes are made, or none. */
+  transaction<T>(work: () => T): Promise<T>
+  /** Resolves when all transactions that have resolved are durable. */
+  readonly flushed: Promise<unknown>
+  close(): Promise<void>
+}
 
 export class Catalog implements AsyncDisposable {
   readonly directory: string
-  readonly pins: BinaryDatabase
-  readonly tables: Database<Uint8Array, string>
-  readonly inline: BinaryDatabase
-  readonly #root: RootDatabase
-  readonly #index: BinaryDatabase
-  readonly #meta: Database<number, string>
+  readonly pins: OrderedMap
+  readonly tables: OrderedMap<Uint8Array, string>
+  readonly inline: OrderedMap
+  readonly #root: Environment
+  readonly #index: OrderedMap
+  readonly #meta: OrderedMap<number, string>
   readonly #held = new Map<string, number>()
   /** Grows by one with every collection. */
   generation: number
   readonly counts: Counts
 
-  private constructor(root: RootDatabase, directory: string) {
+  /** `directory` is where errors say that it lies. Throws HOME_TOO_NEW. */
+  constructor(root: Environment, directory: string) {
     const binary = { encoding: 'binary', keyEncoding: 'binary' } as const
     this.directory = directory
     this.#root = root

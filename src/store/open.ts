@@ -12,7 +12,7 @@ import { Block, inlineBytes, matches, requireKnownHash } from '../core/block.ts'
 import type { BlockReference, BlockStore, BlockWriter, Lease, LinksOf, Table } from '../core/ports.ts'
 import type { Reporting } from '../core/progress.ts'
 import { adoptFiles } from './adopt.ts'
-import { BlockFiles } from './block-files.ts'
+import { type BlockFiles, DiskFiles } from './block-files.ts'
 import { Catalog } from './catalog.ts'
 import { type Collected, collect } from './collect.ts'
 import type { Entry } from './entry.ts'
@@ -42,7 +42,7 @@ export interface StoreStats {
 export async function openStore(deps: StoreDeps, { directory }: { directory: string }): Promise<Store> {
   await using scope = new Scope()
   const catalog = scope.use(await Catalog.open(directory))
-  const files = new BlockFiles(deps, directory)
+  const files = new DiskFiles(deps, directory)
   await files.make()
   if (catalog.counts.blocks === 0) await adoptFiles({ catalog, files, log: deps.log })
   scope.move()
@@ -57,7 +57,7 @@ export class Store implements BlockStore, AsyncDisposable {
   readonly #leases = new Map<Lease, number>()
   #collecting: Promise<unknown> = Promise.resolve()
 
-  constructor(deps: StoreDeps, catalog: Catalog, files: BlockFiles) {
+  constructor(deps: { clock: Clock; linksOf: LinksOf }, catalog: Catalog, files: BlockFiles) {
     this.#catalog = catalog
     this.#files = files
     this.#linksOf = deps.linksOf

@@ -2,16 +2,15 @@
 // there, and what nothing needs goes.
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { test } from 'node:test'
 import fc from 'fast-check'
 import type { CID } from 'multiformats/cid'
 import { CID as CIDs } from 'multiformats/cid'
 import { type Block, codecs } from '../../src/core/block.ts'
-import { node, putAll, raw, withStore } from './stores.ts'
+import { both, node, putAll, raw } from './stores.ts'
 
 const text = (cid: CID) => cid.toString()
 
-test('two pinned roots share blocks: unpinning one keeps the other whole', () =>
+both('two pinned roots share blocks: unpinning one keeps the other whole', ({ withStore }) =>
   withStore(async (store) => {
     const [shared, own, other] = [raw(randomBytes(100_000)), raw('own'), raw('other')]
     const [a, b] = [node([shared.cid, own.cid], 'a'), node([shared.cid, other.cid], 'b')]
@@ -24,9 +23,10 @@ test('two pinned roots share blocks: unpinning one keeps the other whole', () =>
     assert.equal(collected.blocks, 2)
     for (const { cid } of [b, shared, other]) await store.get(cid)
     assert.equal(store.has(a.cid) || store.has(own.cid), false)
-  }))
+  }),
+)
 
-test('a block that is a leaf to one pin and a node to another keeps what is below it', () =>
+both('a block that is a leaf to one pin and a node to another keeps what is below it', ({ withStore }) =>
   withStore(async (store) => {
     const below = raw('below')
     const top = node([below.cid], 'top')
@@ -36,9 +36,10 @@ test('a block that is a leaf to one pin and a node to another keeps what is belo
     await store.pins.add(holder.cid, { recursive: true })
     await store.gc()
     assert.ok(store.has(below.cid))
-  }))
+  }),
+)
 
-test('a pinned DAG with a missing node stops the sweep and is named', () =>
+both('a pinned DAG with a missing node stops the sweep and is named', ({ withStore }) =>
   withStore(async (store) => {
     const hidden = raw('hidden')
     const middle = node([hidden.cid], 'middle')
@@ -49,9 +50,10 @@ test('a pinned DAG with a missing node stops the sweep and is named', () =>
     assert.deepEqual(collected.incomplete.map(text), [text(root.cid)])
     assert.equal(collected.blocks, 0)
     assert.ok(store.has(hidden.cid))
-  }))
+  }),
+)
 
-test('a direct pin keeps one block', () =>
+both('a direct pin keeps one block', ({ withStore }) =>
   withStore(async (store) => {
     const leaf = raw('leaf')
     const root = node([leaf.cid])
@@ -59,9 +61,10 @@ test('a direct pin keeps one block', () =>
     await store.pins.add(root.cid, { recursive: false })
     await store.gc()
     assert.deepEqual([store.has(root.cid), store.has(leaf.cid)], [true, false])
-  }))
+  }),
+)
 
-test('a lease that ends during a collection has its late pin respected', () =>
+both('a lease that ends during a collection has its late pin respected', ({ withStore }) =>
   withStore(async (store) => {
     const blocks = Array.from({ length: 3_000 }, (_, index) => raw(`block ${index}`))
     const first = node(
@@ -85,9 +88,10 @@ test('a lease that ends during a collection has its late pin respected', () =>
     // What was written in the generation of the lease waits for a collection that begins after it.
     assert.equal((await store.gc()).blocks, 2_000)
     assert.ok(store.has(late.cid) && store.has(root.cid))
-  }))
+  }),
+)
 
-test('adding again what a collection is about to take keeps it', () =>
+both('adding again what a collection is about to take keeps it', ({ withStore }) =>
   withStore(async (store) => {
     const blocks = Array.from({ length: 2_000 }, (_, index) => raw(`again ${index}`))
     await putAll(store, blocks)
@@ -100,7 +104,8 @@ test('adding again what a collection is about to take keeps it', () =>
     for (const { cid } of blocks) assert.ok(store.has(cid))
     lease[Symbol.dispose]()
     assert.equal((await store.gc()).blocks, 2_000)
-  }))
+  }),
+)
 
 // A small world: six leaves, and nodes above them and above each other.
 const leaves = Array.from({ length: 6 }, (_, index) => raw(index % 2 ? randomBytes(40_000) : `leaf ${index}`))
@@ -123,7 +128,7 @@ function reachable(root: Block): Block[] {
   return [root, ...below.flatMap(reachable)]
 }
 
-test('any order of puts, pins, unpins and collections agrees with the oracle', async () => {
+both('any order of puts, pins, unpins and collections agrees with the oracle', async ({ withStore }) => {
   const step = fc.record({
     what: fc.constantFrom('put', 'pin', 'unpin', 'gc', 'lease', 'release'),
     which: fc.nat(world.length - 1),

@@ -1,17 +1,14 @@
 // The suite that all IPFS blockstores pass, through a thin adapter. Our store has no `delete`: content stays while a pin needs
 // it, so the adapter pins each block by itself, and deleting is unpinning and collecting.
 
-import { mkdtemp, rm } from 'node:fs/promises'
 import { registerHooks } from 'node:module'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
 import type { Blockstore } from 'interface-blockstore'
 import type { CID } from 'multiformats/cid'
 import type { Abortable } from '../../src/base/abort.ts'
 import { Block } from '../../src/core/block.ts'
-import { openStore, type Store } from '../../src/store/open.ts'
-import { deps, putAll } from './stores.ts'
+import type { Store } from '../../src/store/open.ts'
+import { putAll, storeKinds } from './stores.ts'
 
 // The suite expects the words of its own test runner, and assertions from a toolchain that is not installed.
 registerHooks({
@@ -28,7 +25,7 @@ interface Adapter extends Blockstore {
   close(): Promise<void>
 }
 
-function adapter(store: Store, directory: string): Adapter {
+function adapter(store: Store, leave: () => void): Adapter {
   const put = async (cid: CID, bytes: unknown, { signal }: Abortable = {}) => {
     signal?.throwIfAborted()
     const pieces = bytes instanceof Uint8Array ? [bytes] : await Array.fromAsync(bytes as Source<Uint8Array>)
@@ -76,7 +73,7 @@ function adapter(store: Store, directory: string): Adapter {
     },
     async close() {
       await store[Symbol.asyncDispose]()
-      await rm(directory, { recursive: true, force: true })
+      leave()
     },
   }
   return methods as unknown as Adapter
@@ -84,12 +81,17 @@ function adapter(store: Store, directory: string): Adapter {
 
 const { interfaceBlockstoreTests } = await import('interface-blockstore-tests')
 
-describe('the interface of IPFS blockstores', () => {
-  interfaceBlockstoreTests<Adapter>({
-    async setup() {
-      const directory = await mkdtemp(join(tmpdir(), 'potluck-interface-'))
-      return adapter(await openStore(deps, { directory }), directory)
-    },
-    teardown: (store) => store.close(),
+for (const { kind, withPlace } of storeKinds)
+  describe(`the interface of IPFS blockstores (${kind})`, () => {
+    interfaceBlockstoreTests<Adapter>({
+      setup: () =>
+        new Promise((resolve, reject) => {
+          const left = Promise.withResolvers<void>()
+          withPlace(async ({ open }) => {
+            resolve(adapter(await open(), left.resolve))
+            await left.promise
+          }).catch(reject)
+        }),
+      teardown: (store) => store.close(),
+    })
   })
-})

@@ -9,7 +9,7 @@ import { identity } from 'multiformats/hashes/identity'
 import { Block, codecs } from '../../src/core/block.ts'
 import { limits } from '../../src/core/limits.ts'
 import { openStore } from '../../src/store/open.ts'
-import { deps, missing, node, putAll, raw, withFolder, withStore } from './stores.ts'
+import { both, deps, missing, node, putAll, raw, withFolder, withStore } from './stores.ts'
 
 const sizes = [
   0,
@@ -21,16 +21,16 @@ const sizes = [
   limits.blockBytesMax,
 ]
 
-test('blocks of every size come back, also after a restart', () =>
-  withFolder(async (directory) => {
+both('blocks of every size come back, also after a restart', ({ withPlace }) =>
+  withPlace(async ({ open }) => {
     const blocks = sizes.map((size) => raw(randomBytes(size)))
     {
-      await using store = await openStore(deps, { directory })
+      await using store = await open()
       await putAll(store, blocks)
       await putAll(store, blocks)
       assert.equal(store.stats().blocks, sizes.length)
     }
-    await using store = await openStore(deps, { directory })
+    await using store = await open()
     for (const { cid, bytes } of blocks) {
       assert.ok(store.has(cid))
       assert.equal(store.sizeOf(cid), bytes.byteLength)
@@ -42,9 +42,10 @@ test('blocks of every size come back, also after a restart', () =>
       sizes.reduce((a, b) => a + b),
     )
     await assert.rejects(store.get(missing), { code: 'NOT_FOUND' })
-  }))
+  }),
+)
 
-test('one block has many CIDs, and an identity CID needs no store', () =>
+both('one block has many CIDs, and an identity CID needs no store', ({ withStore }) =>
   withStore(async (store) => {
     const block = node([], 'x')
     await putAll(store, [block])
@@ -52,17 +53,19 @@ test('one block has many CIDs, and an identity CID needs no store', () =>
     const own = CID.createV1(codecs.raw, identity.digest(Buffer.from('tiny')))
     assert.ok(store.has(own))
     assert.equal(Buffer.from((await store.get(own)).bytes).toString(), 'tiny')
-  }))
+  }),
+)
 
-test('what was flushed is there when the process is not closed but opened anew', () =>
-  withFolder(async (directory) => {
-    const first = await openStore(deps, { directory })
+both('what was flushed is there when the process is not closed but opened anew', ({ withPlace }) =>
+  withPlace(async ({ open }) => {
+    const first = await open()
     const block = raw(randomBytes(100_000))
     await putAll(first, [block])
-    await using second = await openStore(deps, { directory })
+    await using second = await open()
     assert.ok(second.has(block.cid))
     await first[Symbol.asyncDispose]()
-  }))
+  }),
+)
 
 test('a file that rots is noticed, set aside, and can be put again', () =>
   withStore(async (store, directory) => {
@@ -123,7 +126,7 @@ test('a lost catalog is made again from the files of large blocks', () =>
     await store.get(large.cid)
   }))
 
-test('references stay in their file, and break when it changes', () =>
+both('references stay in their file, and break when it changes', ({ withStore }) =>
   withStore(async (store, directory) => {
     const path = join(directory, 'film.mov')
     const content = randomBytes(300_000)
@@ -160,18 +163,19 @@ test('references stay in their file, and break when it changes', () =>
     )
     assert.equal(store.stats().referencedBytes, 0)
     await appendFile(path, '')
-  }))
+  }),
+)
 
-test('tables keep their order, their bounds and each to itself', () =>
-  withFolder(async (directory) => {
+both('tables keep their order, their bounds and each to itself', ({ withPlace }) =>
+  withPlace(async ({ open }) => {
     {
-      await using store = await openStore(deps, { directory })
+      await using store = await open()
       const [a, b] = [store.table('a'), store.table('b')]
       await a.write(['2', '1', '3'].map((put) => ({ put, value: Buffer.from(put) })))
       await b.write([{ put: '2', value: Buffer.from('other') }])
       await a.write([{ delete: '3' }, { put: '4', value: Buffer.from('4') }])
     }
-    await using store = await openStore(deps, { directory })
+    await using store = await open()
     const table = store.table('a')
     const keys = (bounds: { from?: string; to?: string; limit?: number }) =>
       [...table.range(bounds)].map(([key]) => key)
@@ -181,7 +185,8 @@ test('tables keep their order, their bounds and each to itself', () =>
     assert.deepEqual(keys({ limit: 1 }), ['1'])
     assert.equal(Buffer.from(table.get('2') ?? []).toString(), '2')
     assert.equal(table.get('3'), undefined)
-  }))
+  }),
+)
 
 test(
   'a full disk is said, and nothing that was acknowledged is lost',
@@ -214,8 +219,9 @@ test(
     }),
 )
 
-test('a block that the store holds under a wrong name is never shown', () =>
+both('a block that the store holds under a wrong name is never shown', ({ withStore }) =>
   withStore(async (store) => {
     assert.throws(() => Block.verify(missing, Buffer.from('not hello world')), { code: 'MISMATCH' })
     assert.equal(store.has(missing), false)
-  }))
+  }),
+)

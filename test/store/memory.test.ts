@@ -1,0 +1,179 @@
+// What the store in memory is for: every way in which a disk loses what was not durable, each at a moment of the test's choosing.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Block } from '../../src/core/block.ts'
+import { memoryTable, openMemoryStore } from '../../src/store/memory.ts'
+import { MemoryDisk } from '../../src/store/memory-disk.ts'
+import { deps, node, putAll, raw } from './stores.ts'
+
+const large = (salt: string) => raw(Buffer.alloc(100_000, salt))
+const fullDisk = () => Object.assign(new Error('no room'), { code: 'ENOSPC' })
+
+/** A disk whose writes each wait until they are let through, in order. */
+class SlowDisk extends MemoryDisk {
+  readonly writes: PromiseWithResolvers<void>[] = []
+  readonly open = () =>
+    openMemoryStore({
+      ...deps,
+      disk: this,
+      commit: () => {
+        const write = Promise.withResolvers<void>()
+        this.writes.push(write)
+        return write.promise
+      },
+    })
+
+  /** Lets the next write through, or fail, once it has been asked for. */
+  async let(error?: Error): Promise<void> {
+    while (this.writes.length === 0) await turn()
+    const write = this.writes.shift()!
+    if (error) write.reject(error)
+    else write.resolve()
+    await turn()
+  }
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve))
+
+test('a crash loses what was put and not flushed, and nothing else', async () => {
+  const disk = new MemoryDisk()
+  const open = () => openMemoryStore({ ...deps, disk })
+  const [kept, keptLarge, lost, lostLarge] = [raw('kept'), large('kept'), raw('lost'), large('lost')]
+  const before = await open()
+  await putAll(before, [kept, keptLarge])
+  await before.pins.add(kept.cid, { recursive: true })
+  await before.table('names').write([{ put: 'a', value: Uint8Array.of(1) }])
+  const writer = before.writer(before.lease('adding'))
+  await writer.put(lost)
+  await writer.put(lostLarge)
+  disk.crash()
+  await assert.rejects(writer.flush(), { code: 'STORE_FAILED' })
+  await assert.rejects(before.table('names').write([{ delete: 'a' }]), { code: 'STORE_FAILED' })
+  const after = await open()
+  for (const { cid, bytes } of [kept, keptLarge]) assert.deepEqual(Buffer.from((await after.get(cid)).bytes), bytes)
+  for (const { cid } of [lost, lostLarge]) await assert.rejects(after.get(cid), { code: 'NOT_FOUND' })
+  assert.equal(after.stats().blocks, 2)
+  assert.deepEqual(
+    [...after.pins.list()].map(({ cid }) => cid.toString()),
+    [kept.cid.toString()],
+  )
+  assert.deepEqual(after.table('names').get('a'), Uint8Array.of(1))
+  assert.deepEqual((await after.verify()).problems, [])
+})
+
+test('a crash at any write leaves a store that is whole, with all that was acknowledged', async () => {
+  let crashed = true
+  for (let fatal = 0; crashed; fatal++) {
+    const disk = new MemoryDisk()
+    const acknowledged: Block[] = []
+    let writes = 0
+    crashed = false
+    const store = await openMemoryStore({
+      ...deps,
+      disk,
+      commit: async () => {
+        if (writes++ !== fatal) return
+        crashed = true
+        disk.crash()
+      },
+    })
+    try {
+      for (let index = 0; index < 4; index++) {
+        const blocks = [raw(`small ${index}`), large(`large ${index}`)]
+        const root = node(blocks.map(({ cid }) => cid))
+        await putAll(store, [...blocks, root])
+        await store.pins.add(root.cid, { recursive: true })
+        acknowledged.push(...blocks, root)
+        await putAll(store, [large(`nobody's ${index}`)])
+        await store.gc()
+      }
+    } catch (error) {
+      assert.equal((error as { code?: string }).code, 'STORE_FAILED')
+    }
+    const again = await openMemoryStore({ ...deps, disk })
+    for (const { cid } of acknowledged) await again.get(cid)
+    assert.deepEqual((await again.verify()).problems, [])
+    const named = [...disk.files.values()].length
+    const entries = again.stats().fileBytes / 100_000
+    assert.equal(named, entries, 'verify has removed what nobody names')
+  }
+})
+
+test('a write can be seen before it is durable, and is durable only when it resolves', async () => {
+  const disk = new SlowDisk()
+  const store = await disk.open()
+  const table = store.table('state')
+  let resolved = false
+  const writing = table.write([{ put: 'a', value: Uint8Array.of(1) }]).then(() => {
+    resolved = true
+  })
+  assert.equal(table.get('a'), undefined, 'not within the turn that asks for it')
+  await turn()
+  assert.deepEqual(table.get('a'), Uint8Array.of(1))
+  assert.equal(resolved, false)
+  assert.equal((await disk.open()).table('state').get('a'), undefined)
+  await disk.let()
+  await writing
+  assert.deepEqual((await disk.open()).table('state').get('a'), Uint8Array.of(1))
+})
+
+test('a write that fails changes nothing, and the next one goes on', async () => {
+  const disk = new SlowDisk()
+  const store = await disk.open()
+  const table = store.table('state')
+  const first = table.write([{ put: 'a', value: Uint8Array.of(1) }])
+  await disk.let()
+  await first
+  const failing = table.write([{ delete: 'a' }, { put: 'b', value: Uint8Array.of(2) }])
+  const failed = assert.rejects(failing, { code: 'STORE_FULL', retryable: true })
+  await disk.let(fullDisk())
+  await failed
+  assert.deepEqual(
+    [...table.range({})].map(([key]) => key),
+    ['a'],
+  )
+  const next = table.write([{ put: 'c', value: Uint8Array.of(3) }])
+  await disk.let()
+  await next
+  for (const each of [store, await disk.open()])
+    assert.deepEqual(
+      [...each.table('state').range({})].map(([key]) => key),
+      ['a', 'c'],
+    )
+})
+
+test('a full disk is said by the flush, and the figures stay right', async () => {
+  const disk = new MemoryDisk()
+  let full = false
+  const commit = async () => {
+    if (full) throw fullDisk()
+  }
+  const store = await openMemoryStore({ ...deps, disk, commit })
+  await putAll(store, [raw('before'), large('before')])
+  const stats = store.stats()
+  full = true
+  await assert.rejects(putAll(store, [raw('after'), large('after')]), { code: 'STORE_FULL' })
+  assert.deepEqual(store.stats(), stats)
+  full = false
+  await putAll(store, [raw('after'), large('after')])
+  assert.equal(store.stats().blocks, 4)
+  assert.deepEqual((await openMemoryStore({ ...deps, disk })).stats(), store.stats())
+})
+
+test('a table by itself needs no store', async () => {
+  let writes = 0
+  const table = memoryTable({
+    commit: async () => {
+      writes++
+    },
+  })
+  await Promise.all([
+    table.write([{ put: 'b', value: Uint8Array.of(2) }]),
+    table.write([{ put: 'a', value: Uint8Array.of(1) }]),
+  ])
+  assert.deepEqual(
+    [...table.range({ from: 'a', to: 'b' })].map(([key, value]) => [key, ...value]),
+    [['a', 1]],
+  )
+  assert.equal(writes, 1, 'writes that are asked for together share a commit')
+})
