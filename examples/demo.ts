@@ -45,6 +45,7 @@ try {
 }
 
 async function demo(given: string[]): Promise<void> {
+  for (const path of given) await lstat(path)
   step('Five peers start, each with a home and an identity of its own; the first makes a private cluster')
   const peers = await startCluster()
   const [anna, ben, carla, , eve] = peers as [DemoPeer, DemoPeer, DemoPeer, DemoPeer, DemoPeer]
