@@ -266,6 +266,8 @@ export class Session implements FetchSession {
   #needsMore(): boolean {
     if (this.#wants.size === 0) return false
     if (this.#lines.size === 0) return this.#dialing.size === 0
+    // Those that are here may all be about to stall, and somebody better may have come.
+    if (this.#deps.clock.monotonicMs() - this.#lastArrivalMs > searchAgainMostMs) return true
     return this.#wants.lackedBy([...this.#lines.keys()]) !== undefined
   }
 
@@ -333,12 +335,16 @@ export class Session implements FetchSession {
   #hopeless(): ExchangeError {
     const lines = [...this.#lines.keys()]
     const lacked = this.#wants.lackedBy(lines) ?? this.#root
+    const silent = lines.filter((peer) => !this.#wants.get(lacked)?.missingAt.has(peer))
     const refused = [...this.#refused].map(([peer, reason]) => `${peer}: ${reason}`)
+    const counts: [count: number, what: string][] = [
+      [lines.length - silent.length, 'lack it'],
+      [silent.length, `sent nothing (${silent.slice(0, 3).join(', ')})`],
+      [refused.length, `failed (${refused.slice(0, 3).join('; ')})`],
+    ]
+    const told = counts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`)
     const found = lines.length + refused.length
-    const who =
-      found === 0
-        ? 'no provider was found'
-        : `of ${found} providers ${lines.length} lack it${refused.length > 0 ? ` and ${refused.length} failed (${refused.slice(0, 3).join('; ')})` : ''}`
+    const who = found === 0 ? 'no provider was found' : `of ${found} providers ${told.join(' and ')}`
     const why = `nobody that can be reached has ${lacked}: ${who}. Is the peer that has it running and connected ('potluck peers')?`
     return new ExchangeError('NO_PROVIDERS', why, { retryable: true })
   }
