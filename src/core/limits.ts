@@ -65,6 +65,8 @@ export const limits = {
   fetchBytesMax: 24 * MiB,
   /** Bitswap streams that one connection may have open to us: others open one for each message. */
   bitswapStreamsMax: 128,
+  /** Bytes within the time of a stall that make a slow supplier of one that stalls: a largest block then takes 32 min. */
+  stallBytes: 16 * KiB,
   /** Streams of our block protocol that one connection may have open: one for each fetch of that peer. */
   blocksStreamsMax: 64,
   /** Connected peers that are asked whether they have a block. */
@@ -147,6 +149,8 @@ export const times = {
   dialAddressMs: 4_000,
   /** A request to a peer without any progress. */
   stallMs: 15_000,
+  /** While nothing comes at all, idle suppliers may take over blocks from one more of the others after each such time. */
+  takeOverMs: 2_500,
   /** Asking a connected peer whether it has a block. */
   askMs: 5_000,
   /** Looking up providers before a fetch gives up for lack of any. */

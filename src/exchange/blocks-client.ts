@@ -40,7 +40,11 @@ export class BlocksSupplier implements Supplier {
   }
 
   async #receive(): Promise<void> {
-    const reader = new ByteReader((options) => this.#channel.read(options))
+    const reader = new ByteReader(async (options) => {
+      const pieces = await this.#channel.read(options)
+      for (const { byteLength } of pieces ?? []) this.#events.onBytes?.(byteLength)
+      return pieces
+    })
     try {
       while (!(await reader.atEnd())) {
         const size = await reader.varint()

@@ -61,7 +61,9 @@ export class Session implements FetchSession {
   #searching: Promise<void> | undefined
   #cancelCheck: (() => void) | undefined
   #dispatching = false
+  /** When a block came last, and when any good part of one did. */
   #lastArrivalMs: number
+  #lastProgressMs: number
   #doneBytes = 0
   /** Of the DAG being fetched, as its root claims; undefined while it is not known. */
   #totalBytes: number | undefined
@@ -75,6 +77,7 @@ export class Session implements FetchSession {
     this.#stop = controller
     this.#detach = detach
     this.#lastArrivalMs = deps.clock.monotonicMs()
+    this.#lastProgressMs = this.#lastArrivalMs
     this.#failed.promise.catch(() => {})
   }
 
@@ -169,7 +172,7 @@ export class Session implements FetchSession {
     else this.#arrivals.set(name, [onArrival])
     this.#wants.add(cid, { urgent })
     if (!this.#searching) {
-      this.#lastArrivalMs = this.#deps.clock.monotonicMs()
+      this.#arrived()
       this.#searching = this.#search()
       this.#watch()
     }
@@ -192,11 +195,27 @@ export class Session implements FetchSession {
     const room = line.room(out, this.#lines.size)
     if (room > 0) {
       let cids = this.#wants.assign(peer, room)
-      if (cids.length === 0 && out === 0) cids = this.#wants.steal(peer, stealBlocks)
+      if (cids.length === 0 && out === 0) cids = this.#wants.steal(peer, stealBlocks, this.#moreAskers())
       if (cids.length === 0) return
       if (out === 0) line.lastAnswerMs = this.#deps.clock.monotonicMs()
       line.supplier.ask(cids)
     }
+  }
+
+  // Those that were asked first may all stall or crawl; the longer nothing comes, the more of the others may try.
+  #moreAskers(): number {
+    return Math.floor((this.#deps.clock.monotonicMs() - this.#lastArrivalMs) / times.takeOverMs)
+  }
+
+  #arrived(): void {
+    this.#lastArrivalMs = this.#deps.clock.monotonicMs()
+    this.#lastProgressMs = this.#lastArrivalMs
+  }
+
+  #progressed(line: SupplierLine, bytes: number): void {
+    if (!line.progressed(bytes)) return
+    this.#lastProgressMs = this.#deps.clock.monotonicMs()
+    line.lastAnswerMs = this.#lastProgressMs
   }
 
   async #answer(line: SupplierLine, cid: CID, bytes: Uint8Array | undefined): Promise<void> {
@@ -223,7 +242,7 @@ export class Session implements FetchSession {
   async #take(block: Block, from: PeerId): Promise<void> {
     const name = nameOf(block.cid)
     const sizeBytes = block.bytes.byteLength
-    this.#lastArrivalMs = this.#deps.clock.monotonicMs()
+    this.#arrived()
     this.#report.blocks++
     this.#report.bytes += sizeBytes
     this.#report.sources[from] = (this.#report.sources[from] ?? 0) + sizeBytes
@@ -297,6 +316,7 @@ export class Session implements FetchSession {
     let line: SupplierLine | undefined
     const events: SupplierEvents = {
       onAnswer: (cid, bytes) => (line ? this.#answer(line, cid, bytes) : undefined),
+      onBytes: (bytes) => line && this.#progressed(line, bytes),
       onGone: (reason) => line && this.#drop(line, sentenceOf(reason)),
     }
     const supplier = await this.#deps.connect(provider, events, { signal })
@@ -326,8 +346,9 @@ export class Session implements FetchSession {
         if (this.#wants.outWith(line.supplier.peer) > 0 && silentMs > times.stallMs)
           this.#drop(line, `it sent nothing for ${formatTime(silentMs)}`)
       }
-      if (this.#wants.size === 0) this.#lastArrivalMs = nowMs
-      if (nowMs - this.#lastArrivalMs > times.lookUpMs) this.#fail(this.#hopeless())
+      if (this.#wants.size === 0) this.#arrived()
+      if (nowMs - this.#lastProgressMs > times.lookUpMs) this.#fail(this.#hopeless())
+      this.#dispatch()
       if (!this.#stop.signal.aborted) this.#watch()
     })
   }

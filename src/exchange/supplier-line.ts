@@ -9,8 +9,9 @@ const firstGuessBytes = 256 * 1024
 
 export class SupplierLine {
   readonly supplier: Supplier
-  /** Monotonic time of the last answer, or of the first question after a pause. */
+  /** Monotonic time of the last answer or good part of one, or of the first question after a pause. */
   lastAnswerMs: number
+  #partBytes = 0
   #windowBytes = firstWindowBytes
   #guessBytes = firstGuessBytes
   #receivedBytes = 0
@@ -27,6 +28,14 @@ export class SupplierLine {
     const free = most - out
     // Questions are asked by the handful, not one for each answer.
     return free >= Math.ceil(most / 4) ? free : 0
+  }
+
+  /** True when enough bytes have come since the last time that it cannot be said to stall: a slow line is not a dead one. */
+  progressed(bytes: number): boolean {
+    this.#partBytes += bytes
+    if (this.#partBytes < limits.stallBytes) return false
+    this.#partBytes = 0
+    return true
   }
 
   received(sizeBytes: number): void {

@@ -5,6 +5,8 @@ import type { PeerId } from '../core/peer.ts'
 /** What a supplier reports. `bytes` undefined: the peer says that it does not have the block. */
 export interface SupplierEvents {
   onAnswer(cid: CID, bytes: Uint8Array | undefined): Promise<void> | void
+  /** Part of an answer has come. */
+  onBytes?(bytes: number): void
   /** It will answer no more; wants that it left open are to be asked of others. */
   onGone(reason: unknown): void
 }

@@ -1,7 +1,7 @@
 // Which block to ask of whom: the books of one fetch, without any input or output of their own. A want waits in line until a
 // supplier has room for it; one that is out with a slow supplier may be asked of a second one when that has nothing else
-// to do, so that the slowest never decides when a fetch ends. Each want is out with at most two suppliers at a time, which
-// bounds what is fetched twice.
+// to do, so that the slowest never decides when a fetch ends. Each want is out with at most two suppliers at a time while
+// blocks come, which bounds what is fetched twice, and with more only when nobody brings anything.
 import type { CID } from 'multiformats/cid'
 import type { PeerId } from '../core/peer.ts'
 
@@ -72,15 +72,19 @@ export class Wants {
     return assigned
   }
 
-  /** Wants that are out with one other supplier only, the latest asked first, for a supplier that has nothing else to do. */
-  steal(peer: PeerId, most: number): CID[] {
+  /**
+   * Wants that are out with others, the latest asked first, for a supplier that has nothing else to do: with one other
+   * only, or with as many more as `moreAskers` says.
+   */
+  steal(peer: PeerId, most: number, moreAskers = 0): CID[] {
     const stolen: CID[] = []
     for (const [other, names] of this.#out) {
       if (other === peer) continue
       for (const name of [...names].reverse()) {
         if (stolen.length >= most) return stolen
         const want = this.#wants.get(name)
-        if (!want || want.askedOf.size >= askersMax || want.askedOf.has(peer) || want.missingAt.has(peer)) continue
+        if (!want || want.askedOf.size >= askersMax + moreAskers || want.askedOf.has(peer) || want.missingAt.has(peer))
+          continue
         stolen.push(this.#hand(name, peer))
       }
     }

@@ -228,6 +228,41 @@ test('two that stall with the same blocks are given up for a third', async () =>
   await assertHas(fetcher, dag)
 })
 
+test('however many hold up a block, a good provider that is there brings it', async () => {
+  await using world = new World()
+  const dag = dagOf({ leaves: 1, leafBytes: 300_000 })
+  for (const name of ['one', 'two', 'three', 'four']) {
+    const { network } = await world.provider(name, dag.blocks, { bytesPerSecond: 5_000 })
+    if (name > 'p') network.stalled = true
+  }
+  await world.provider('good', dag.blocks, { bytesPerSecond: MiB })
+  const fetcher = await world.peer('fetcher')
+  await fetchAll(world, fetcher, dag)
+  await assertHas(fetcher, dag)
+  const tookMs = world.clock.monotonicMs()
+  assert.ok(tookMs < times.stallMs + 5_000, `${tookMs} ms`)
+})
+
+test('a slow line is not a stall: bytes count, not only blocks', async () => {
+  await using world = new World()
+  const dag = dagOf({ leaves: 3, leafBytes: MiB })
+  const modem = await world.provider('modem', dag.blocks, { bytesPerSecond: 20_000 })
+  const fetcher = await world.peer('fetcher')
+  await fetchAll(world, fetcher, dag)
+  await assertHas(fetcher, dag)
+  assert.equal(modem.exchange.status().bytesSent, dag.bytes, 'nothing was sent again')
+})
+
+test('one that dribbles is given up all the same', async () => {
+  await using world = new World()
+  const dag = dagOf({ leaves: 1, leafBytes: MiB })
+  await world.provider('dribbler', dag.blocks, { bytesPerSecond: 900 })
+  const fetcher = await world.peer('fetcher')
+  const failure = await failureOf(fetchAll(world, fetcher, dag))
+  assert.equal(failure.code, 'NO_PROVIDERS')
+  assert.ok(world.clock.monotonicMs() < 2 * (times.stallMs + times.lookUpMs))
+})
+
 test('with nobody but one that stalls it gives up in bounded time, and says so', async () => {
   await using world = new World()
   const dag = largeDag()

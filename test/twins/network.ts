@@ -16,7 +16,7 @@ export interface Line {
 }
 
 const bufferBytes = 256 * 1024
-const packetBytes = 64 * 1024
+const packetBytes = 8 * 1024
 
 type Handler = (channel: Channel) => Promise<void>
 type Listener = (event: { peer: PeerId; connected: boolean }) => void
