@@ -92,7 +92,9 @@ export class Catalog implements AsyncDisposable {
     const path = join(directory, 'catalog')
     try {
       await mkdir(path, { recursive: true, mode: 0o700 })
-      return new Catalog(open({ path, maxDbs: 8 }), path)
+      // What a failed commit does to lmdb's batches by turn and to its overlapping syncs: promises are rejected that
+      // nobody can catch, and others never settle. Without both, one promise says whether a change is durable.
+      return new Catalog(open({ path, maxDbs: 8, eventTurnBatching: false, overlappingSync: false }), path)
     } catch (error) {
       if (error instanceof StoreError) throw error
       const why = `the catalog ${path} cannot be opened (${sentenceOf(error)}); if its disk is sound, restore it from a backup, or move it away: blocks are then found again by their files`
@@ -115,7 +117,7 @@ export class Catalog implements AsyncDisposable {
   async change<T>(work: () => T): Promise<T> {
     const gained = { blocks: 0, inlineBytes: 0, fileBytes: 0, referencedBytes: 0 }
     try {
-      const result = await this.#root.transaction(() => {
+      return await this.#root.transaction(() => {
         const before = { ...this.counts }
         const done = work()
         for (const name of countNames) gained[name] = this.counts[name] - before[name]
@@ -124,11 +126,9 @@ export class Catalog implements AsyncDisposable {
         this.#meta.put('version', formatVersion)
         return done
       })
-      await this.#root.flushed
-      return result
     } catch (error) {
       for (const name of countNames) this.counts[name] -= gained[name]
-      throw writeError(error, this.directory)
+      throw writeError(await reasonOf(error), this.directory)
     }
   }
 
@@ -169,9 +169,14 @@ export class Catalog implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#root.flushed
     await this.#root.close()
   }
+}
+
+// A failed commit tells why in a second promise, which must be heard lest it end the process.
+async function reasonOf(error: unknown): Promise<unknown> {
+  const { commitError } = error as { commitError?: Promise<never> }
+  return commitError ? await commitError.catch((reason) => reason) : error
 }
 
 /** A key as text, for maps in memory. */

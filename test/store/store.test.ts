@@ -188,37 +188,6 @@ both('tables keep their order, their bounds and each to itself', ({ withPlace })
   }),
 )
 
-test(
-  'a full disk is said, and nothing that was acknowledged is lost',
-  { skip: process.getuid?.() !== 0 && 'mounting a small disk needs root' },
-  (t) =>
-    withFolder(async (directory) => {
-      const { execFileSync } = await import('node:child_process')
-      const disk = join(directory, 'disk')
-      await mkdir(disk)
-      try {
-        execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', disk])
-      } catch {
-        t.skip('mounting is not allowed here')
-        return
-      }
-      try {
-        await using store = await openStore(deps, { directory: disk })
-        const first = Array.from({ length: 8 }, () => raw(randomBytes(1 << 20)))
-        await putAll(store, first)
-        const more = Array.from({ length: 32 }, () => raw(randomBytes(1 << 20)))
-        await assert.rejects(putAll(store, more), { code: 'STORE_FULL' })
-        for (const { cid } of first) await store.get(cid)
-        assert.deepEqual((await store.verify()).problems, [])
-        await store.gc()
-        await putAll(store, more.slice(0, 4))
-        for (const { cid } of more.slice(0, 4)) await store.get(cid)
-      } finally {
-        execFileSync('umount', ['-l', disk])
-      }
-    }),
-)
-
 both('a block that the store holds under a wrong name is never shown', ({ withStore }) =>
   withStore(async (store) => {
     assert.throws(() => Block.verify(missing, Buffer.from('not hello world')), { code: 'MISMATCH' })
