@@ -33,6 +33,9 @@ const inlineAnswerBytes = 1_024
 /** A message is sent when it has this size: two thirds of what a peer accepts, since one block more may go over. */
 const messageBytes = limits.bitswapMessageBytesMax / 2
 
+/** A message is written in parts of at most this size: each must be taken before the peer counts as gone. */
+const writeBytes = 256 * 1024
+
 /** Something to say; a block is only named. */
 type Outgoing = { part: Part } | { send: CID }
 
@@ -46,6 +49,8 @@ export class BitswapPeer {
   #outbox: Outgoing[] = []
   #pumping = false
   #channel: Channel | undefined
+  /** Fetches that have asked and not withdrawn. */
+  readonly #suppliers = new Set<BitswapSupplier>()
   /** Who waits for an answer about a block. */
   readonly #waiting = new Map<string, { cid: CID; suppliers: Set<BitswapSupplier> }>()
 
@@ -70,6 +75,11 @@ export class BitswapPeer {
     this.#pump()
   }
 
+  /** Part of a message has come. */
+  receiving(bytes: number): void {
+    for (const supplier of this.#suppliers) supplier.hearBytes(bytes)
+  }
+
   /** Looks again at wants that could not be met. */
   meetWants(): void {
     for (const [name, want] of this.#unmet) {
@@ -81,6 +91,7 @@ export class BitswapPeer {
   }
 
   want(supplier: BitswapSupplier, cids: CID[], type: 'block' | 'have'): void {
+    this.#suppliers.add(supplier)
     for (const cid of cids) {
       const name = nameOf(cid)
       const waiting = this.#waiting.get(name) ?? { cid, suppliers: new Set() }
@@ -93,6 +104,7 @@ export class BitswapPeer {
 
   /** Withdraws what this supplier still waits for, unless another waits for it too. */
   withdraw(supplier: BitswapSupplier): void {
+    this.#suppliers.delete(supplier)
     for (const [name, { cid, suppliers }] of this.#waiting) {
       if (!suppliers.delete(supplier) || suppliers.size > 0) continue
       this.#waiting.delete(name)
@@ -161,10 +173,11 @@ export class BitswapPeer {
       const parts = await this.#nextParts()
       if (parts.length === 0) continue
       // A peer that does not read for so long has gone, whatever its connection says.
-      await withDeadline(clock, times.stallMs, `sending to ${this.peer}`, async (signal) => {
-        this.#channel ??= await network.open(this.peer, [bitswapProtocol], { signal })
-        await this.#channel.write(messageOf(parts), { signal })
-      })
+      for (const pieces of cut(messageOf(parts), writeBytes))
+        await withDeadline(clock, times.stallMs, `sending to ${this.peer}`, async (signal) => {
+          this.#channel ??= await network.open(this.peer, [bitswapProtocol], { signal })
+          await this.#channel.write(pieces, { signal })
+        })
     }
   }
 
@@ -218,6 +231,10 @@ export class BitswapSupplier implements Supplier {
     void this.#events.onAnswer(cid, bytes)
   }
 
+  hearBytes(bytes: number): void {
+    this.#events.onBytes?.(bytes)
+  }
+
   hearHave(cid: CID): void {
     this.#events.onHave?.(cid)
   }
@@ -225,4 +242,22 @@ export class BitswapSupplier implements Supplier {
   hearGone(reason: unknown): void {
     this.#events.onGone(reason)
   }
+}
+
+/** The same bytes in lists of at most `sizeBytes`. */
+function* cut(pieces: Uint8Array[], sizeBytes: number): Generator<Uint8Array[]> {
+  let some: Uint8Array[] = []
+  let room = sizeBytes
+  for (const piece of pieces)
+    for (let at = 0; at < piece.byteLength; ) {
+      const part = piece.subarray(at, at + room)
+      some.push(part)
+      at += part.byteLength
+      room -= part.byteLength
+      if (room > 0) continue
+      yield some
+      some = []
+      room = sizeBytes
+    }
+  if (some.length > 0) yield some
 }

@@ -69,7 +69,12 @@ export class Bitswap implements AsyncDisposable {
   }
 
   async #serve(channel: Channel): Promise<void> {
-    const reader = new ByteReader((options) => channel.read(options))
+    const reader = new ByteReader(async (options) => {
+      const pieces = await channel.read(options)
+      const bytes = pieces?.reduce((sum, { byteLength }) => sum + byteLength, 0)
+      if (bytes) this.#peers.get(channel.peer)?.receiving(bytes)
+      return pieces
+    })
     try {
       for (let frame = await reader.frame(limits.bitswapMessageBytesMax); frame; ) {
         this.#peer(channel.peer).receive(decodeMessage(frame))

@@ -64,6 +64,7 @@ export class Session implements FetchSession {
   /** When a block came last, and when any good part of one did. */
   #lastArrivalMs: number
   #lastProgressMs: number
+  #bytesSinceArrival = 0
   #doneBytes = 0
   /** Of the DAG being fetched, as its root claims; undefined while it is not known. */
   #totalBytes: number | undefined
@@ -210,10 +211,13 @@ export class Session implements FetchSession {
   #arrived(): void {
     this.#lastArrivalMs = this.#deps.clock.monotonicMs()
     this.#lastProgressMs = this.#lastArrivalMs
+    this.#bytesSinceArrival = 0
   }
 
+  // More than can be on its way, and still no block: that is noise.
   #progressed(line: SupplierLine, bytes: number): void {
-    if (!line.progressed(bytes)) return
+    this.#bytesSinceArrival += bytes
+    if (!line.progressed(bytes) || this.#bytesSinceArrival > limits.fetchBytesMax) return
     this.#lastProgressMs = this.#deps.clock.monotonicMs()
     line.lastAnswerMs = this.#lastProgressMs
   }

@@ -30,7 +30,7 @@ export class SupplierLine {
     return free >= Math.ceil(most / 4) ? free : 0
   }
 
-  /** True when enough bytes have come since the last time that it cannot be said to stall: a slow line is not a dead one. */
+  /** True when enough more bytes have come that it cannot be said to stall: a slow line is not a dead one. */
   progressed(bytes: number): boolean {
     this.#partBytes += bytes
     if (this.#partBytes < limits.stallBytes) return false

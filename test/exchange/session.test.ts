@@ -3,8 +3,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { times } from '../../src/core/limits.ts'
+import { limits, times } from '../../src/core/limits.ts'
+import type { PeerId } from '../../src/core/peer.ts'
 import type { FetchOptions, FetchReport } from '../../src/core/ports.ts'
+import { bitswapProtocol, blockPart, messageOf } from '../../src/exchange/bitswap-message.ts'
 import { linksOf } from '../../src/files/links.ts'
 import { openMemoryStore } from '../../src/store/memory.ts'
 import { type Dag, dagOf, leafOf } from './dags.ts'
@@ -403,6 +405,45 @@ test('a provider does not send faster than its line carries', async () => {
   await fetchAll(world, fetcher, dag)
   const { peakBytes } = fetcher.network
   assert.ok(peakBytes > 0 && peakBytes < 3 * MiB, `${peakBytes} bytes were on their way at once`)
+})
+
+test('Bitswap alone brings a DAG too, beside a peer of our own protocol or not', async () => {
+  for (const others of [0, 1]) {
+    await using world = new World()
+    const dag = largeDag()
+    const line = { delayMs: 20, bytesPerSecond: 10 * MiB }
+    const bitswap = await world.provider('bitswap', dag.blocks, { ...line, onlyBitswap: true })
+    for (let other = 0; other < others; other++) await world.provider(`other ${other}`, dag.blocks, line)
+    const fetcher = await world.peer('fetcher')
+    const report = await fetchAll(world, fetcher, dag)
+    await assertHas(fetcher, dag)
+    assert.ok(bytesFrom(report, bitswap) > 0)
+  }
+})
+
+test('Bitswap over a slow line brings it too', async () => {
+  await using world = new World()
+  const dag = dagOf({ leaves: 3, leafBytes: MiB })
+  await world.provider('modem', dag.blocks, { onlyBitswap: true, bytesPerSecond: 60_000 })
+  const fetcher = await world.peer('fetcher')
+  await fetchAll(world, fetcher, dag)
+  await assertHas(fetcher, dag)
+})
+
+test('one that sends block after block that nobody asked for is given up', async () => {
+  await using world = new World()
+  const dag = dagOf({ leaves: 3 })
+  const chatterer = await world.provider('chatterer', [], { onlyBitswap: true, bytesPerSecond: 100_000 })
+  await chatterer.network.handle(bitswapProtocol, { streamsMax: 9 }, async () => {
+    const channel = await chatterer.network.open('fetcher' as PeerId, [bitswapProtocol])
+    const { cid, bytes } = leafOf(100_000)
+    for (;;) await channel.write(messageOf([blockPart(cid, bytes)]))
+  })
+  const fetcher = await world.peer('fetcher')
+  const failure = await failureOf(fetchAll(world, fetcher, dag))
+  assert.equal(failure.code, 'NO_PROVIDERS')
+  const noiseMs = (limits.fetchBytesMax / 100_000) * 1_000
+  assert.ok(world.clock.monotonicMs() < noiseMs + 2 * (times.stallMs + times.lookUpMs))
 })
 
 const faults = [

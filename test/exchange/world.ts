@@ -4,6 +4,7 @@ import { silentLog } from '../../src/base/log.ts'
 import type { Block } from '../../src/core/block.ts'
 import type { Provider } from '../../src/core/peer.ts'
 import type { BlockStore, FindProviders } from '../../src/core/ports.ts'
+import { blocksProtocol } from '../../src/exchange/blocks-protocol.ts'
 import { type Exchange, openExchange } from '../../src/exchange/exchange.ts'
 import { linksOf } from '../../src/files/links.ts'
 import { openMemoryStore } from '../../src/store/memory.ts'
@@ -24,6 +25,8 @@ interface PeerOptions extends Partial<Line> {
   /** Whom it finds; by default all providers of the world. */
   findProviders?: FindProviders
   disk?: MemoryDisk
+  /** Speaks Bitswap and not our own protocol, as other programs do. */
+  onlyBitswap?: boolean
   /** Sends other bytes than it was asked for. */
   lies?: boolean
 }
@@ -36,13 +39,21 @@ export class World implements AsyncDisposable {
   readonly #peers: WorldPeer[] = []
 
   async peer(name: string, options: PeerOptions = {}): Promise<WorldPeer> {
-    const { blocks = [], findProviders = () => this.#found(), lies = false, disk = new MemoryDisk(), ...line } = options
+    const {
+      blocks = [],
+      findProviders = () => this.#found(),
+      lies = false,
+      onlyBitswap = false,
+      disk = new MemoryDisk(),
+      ...line
+    } = options
     const network = this.network.join(name, line)
     const { clock } = this
     const store = await openMemoryStore({ disk, linksOf, clock })
     await putAll(store, blocks)
     const served = lies ? lying(store) : store
     const exchange = await openExchange({ network, store: served, linksOf, findProviders, clock, log: silentLog })
+    if (onlyBitswap) network.forget(blocksProtocol)
     const peer = { network, disk, store, exchange }
     this.#peers.push(peer)
     return peer

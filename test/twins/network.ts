@@ -118,9 +118,12 @@ export class PeerTwin implements Network {
 
   async handle(protocol: string, { streamsMax }: HandlerOptions, handler: Handler): Promise<() => Promise<void>> {
     this.#handlers.set(protocol, { streamsMax, handler })
-    return async () => {
-      this.#handlers.delete(protocol)
-    }
+    return async () => this.forget(protocol)
+  }
+
+  /** Serves a protocol no more. */
+  forget(protocol: string): void {
+    this.#handlers.delete(protocol)
   }
 
   onPeer(listen: Listener): () => void {
