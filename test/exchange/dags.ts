@@ -49,3 +49,6 @@ interface DagShape {
   leafBytes?: number
   width?: number
 }
+
+/** A DAG that takes a while: 32 MiB in blocks of 1 MiB. */
+export const largeDag = () => dagOf({ leaves: 32, leafBytes: 1 << 20, width: 32 })

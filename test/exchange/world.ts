@@ -1,9 +1,10 @@
 // Peers for tests of the exchange: the real exchange and store over the twins of network, disk and clock, so that hours of
 // waiting take a moment and every run is the same.
+import assert from 'node:assert/strict'
 import { silentLog } from '../../src/base/log.ts'
 import type { Block } from '../../src/core/block.ts'
 import type { Provider } from '../../src/core/peer.ts'
-import type { BlockStore, FindProviders } from '../../src/core/ports.ts'
+import type { BlockStore, FetchOptions, FetchReport, FindProviders } from '../../src/core/ports.ts'
 import { blocksProtocol } from '../../src/exchange/blocks-protocol.ts'
 import { type Exchange, openExchange } from '../../src/exchange/exchange.ts'
 import { linksOf } from '../../src/files/links.ts'
@@ -12,6 +13,7 @@ import { MemoryDisk } from '../../src/store/memory-disk.ts'
 import type { Store } from '../../src/store/open.ts'
 import { VirtualClock } from '../twins/clock.ts'
 import { type Line, NetworkTwin, type PeerTwin } from '../twins/network.ts'
+import type { Dag } from './dags.ts'
 
 export interface WorldPeer {
   network: PeerTwin
@@ -97,3 +99,36 @@ function lying(store: Store): BlockStore {
     },
   }
 }
+
+export async function fetchAll(
+  world: World,
+  peer: WorldPeer,
+  { root }: Dag,
+  options: FetchOptions = {},
+): Promise<FetchReport> {
+  using lease = peer.store.lease('fetch')
+  const session = peer.exchange.session(root, lease, options)
+  try {
+    await world.clock.until(session.fetchDag(root, { signal: options.signal }))
+    return session.report()
+  } finally {
+    await world.clock.until(session[Symbol.asyncDispose]())
+  }
+}
+
+/** All of it is on the disk of the peer, right to the last bit. */
+export async function assertHas({ disk }: WorldPeer, dag: Dag): Promise<void> {
+  const store = await openMemoryStore({ disk, linksOf })
+  for (const { cid, bytes } of dag.blocks)
+    assert.deepEqual(Buffer.from((await store.get(cid)).bytes), Buffer.from(bytes))
+}
+
+export async function failureOf(promise: Promise<unknown>): Promise<Error & { code?: string }> {
+  const error = await promise.then(
+    () => assert.fail('it should have failed'),
+    (reason: Error) => reason,
+  )
+  return error
+}
+
+export const bytesFrom = (report: FetchReport, { network }: WorldPeer) => report.sources[network.self] ?? 0
