@@ -1,6 +1,8 @@
 // What goes wrong at a command line: each gets a clear sentence on stderr, nothing on stdout, and its exit code.
 import assert from 'node:assert/strict'
-import { writeFile } from 'node:fs/promises'
+import { once } from 'node:events'
+import { watch } from 'node:fs'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { after, test } from 'node:test'
 import { Program } from '../twins/program.ts'
@@ -74,6 +76,18 @@ test('a port in use is named', async () => {
     assert.equal(code, 1, stderr)
     assert.match(stderr, new RegExp(`${port}.*in use`))
   }
+})
+
+test('a peer that is told to stop while it starts stops', { timeout: 20_000 }, async () => {
+  const starting = program.path('starting')
+  await mkdir(starting)
+  const watcher = watch(starting)
+  const flags = ['--listen', '/ip4/127.0.0.1/tcp/0', '--api', '127.0.0.1:0', '--no-mdns', '--no-upnp']
+  const child = program.spawn(['--home', starting, 'start', ...flags])
+  for (let name = ''; name !== 'lock'; ) [, name] = await once(watcher, 'change')
+  watcher.close()
+  child.kill('SIGTERM')
+  assert.deepEqual(await once(child, 'exit'), [0, null])
 })
 
 test('help shows examples and exit codes, for the program and each command', async () => {

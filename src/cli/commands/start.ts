@@ -55,7 +55,9 @@ async function start(context: Context, flags: Partial<Config>): Promise<void> {
     `API ${server.address}, home ${home.path}`,
   ]
   await output.result(ready, people.join('\n'))
-  await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+  // It may have been told to stop while it was starting.
+  if (!signal.aborted)
+    await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
   output.say('stopping')
   // What holds longer than this would be killed by a supervisor anyway; everything acknowledged is on disk already.
   systemClock.timer(times.stopMs - 500, () => {
