@@ -75,6 +75,6 @@ export class Context {
     const api = await this.home.readApi()
     if (!api) return undefined
     const remote = new RemotePeer(api)
-    return (await remote.answers()) ? remote : undefined
+    return (await remote.answers({ signal: this.signal })) ? remote : undefined
   }
 }

@@ -3,8 +3,10 @@
 import { type IncomingMessage, request } from 'node:http'
 import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
-import type { Abortable } from '../base/abort.ts'
+import { type Abortable, withDeadline } from '../base/abort.ts'
+import { systemClock } from '../base/clock.ts'
 import { BaseError, codeOf } from '../base/errors.ts'
+import { times } from '../core/limits.ts'
 import type { OnProgress } from '../core/ports.ts'
 import type * as Api from '../node/api.ts'
 import { NodeError, RelayedError, type ShownError } from '../node/errors.ts'
@@ -24,13 +26,15 @@ export class RemotePeer implements Api.Peer {
     this.#api = api
   }
 
-  /** True if a peer answers at the address. */
-  async answers(): Promise<boolean> {
+  /** True if the peer of the token answers at the address: after a crash, another program may have got its port. */
+  async answers({ signal }: Abortable = {}): Promise<boolean> {
+    const ask = (signal: AbortSignal) => this.#send('HEAD', '/api/v1/openapi.json', { signal })
     try {
-      const response = await this.#send('GET', '/health', {})
+      const response = await withDeadline(systemClock, times.apiAnswerMs, 'the running peer', ask, { signal })
       response.resume()
       return response.statusCode === 200
     } catch {
+      signal?.throwIfAborted()
       return false
     }
   }

@@ -179,6 +179,8 @@ export const times = {
   pingMs: 20_000,
   /** A connection must have finished its handshake by then. */
   handshakeMs: 8_000,
+  /** A running peer that is busy answers its own commands within this; what takes longer is something else. */
+  apiAnswerMs: 5_000,
   /** A clean stop must end within this. */
   stopMs: 5_000,
 } as const

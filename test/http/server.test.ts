@@ -1,7 +1,9 @@
 // The API over a real socket, with a scripted peer behind it: who may call it, how results and errors travel, and that the
 // client gives exactly what a peer in the same process would give.
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { request } from 'node:http'
+import { createServer } from 'node:net'
 import { after, test } from 'node:test'
 import { RemotePeer } from '../../src/cli/remote-peer.ts'
 import { openApiServer } from '../../src/http/server.ts'
@@ -67,6 +69,24 @@ test('without the token nothing is answered but /health', async () => {
   assert.equal((await call('/health', {}, '', 'GET')).status, 200)
   for (const authorization of ['', 'Bearer', `Bearer ${token}x`, `Basic ${token}`])
     assert.equal((await call('/api/v1/ls', { ...json, authorization }, '{"ref":"x"}')).status, 401)
+})
+
+test('only the peer of the token counts as the running one', async () => {
+  assert.equal(await remote.answers(), true)
+  assert.equal(await new RemotePeer({ address: server.address, token: 'of another', pid: 0 }).answers(), false)
+})
+
+test('waiting for whoever holds the port of the API ends with the signal', async () => {
+  const controller = new AbortController()
+  const silent = createServer((socket) => {
+    socket.resume().on('error', () => {})
+    controller.abort(new Error('enough'))
+  }).listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  const { port } = silent.address() as { port: number }
+  const asked = new RemotePeer({ address: `http://127.0.0.1:${port}`, token, pid: 0 }).answers(controller)
+  await assert.rejects(asked, /enough/)
+  silent.close()
 })
 
 test('another host name or another origin is refused, even with the token', async () => {
