@@ -1,6 +1,8 @@
 // The API as a table: one row per operation, with its JSON schema, so that routing, validation and the OpenAPI document
 // come from one place. A row calls one method of Peer and adds nothing to it.
+import { isAbsolute } from 'node:path'
 import type { LongOptions, Peer } from '../node/api.ts'
+import { NodeError } from '../node/errors.ts'
 
 type Args = Record<string, unknown>
 
@@ -37,6 +39,12 @@ type Row = Omit<Operation, 'gives' | 'takes' | 'required'> & Partial<Pick<Operat
 
 const row = (given: Row): Operation => ({ gives: 'json', takes: 'json', required: [], ...given })
 
+// The peer works in a folder of its own, which is nobody else's.
+function absolute(path: unknown): string {
+  if (typeof path === 'string' && isAbsolute(path)) return path
+  throw new NodeError('REQUEST_INVALID', `'${path}' must be an absolute path`)
+}
+
 export const operations: Operation[] = [
   row({
     path: 'add',
@@ -49,7 +57,7 @@ export const operations: Operation[] = [
       ignore: texts('globs of entries to leave out'),
     },
     required: ['path'],
-    run: (peer, { path, ...args }, options) => peer.add(path as string, { ...args, ...options }),
+    run: (peer, { path, ...args }, options) => peer.add(absolute(path), { ...args, ...options }),
   }),
   row({
     path: 'add-stream',
@@ -62,8 +70,9 @@ export const operations: Operation[] = [
     path: 'get',
     summary: 'Fetch, verify and write to a path of this machine',
     properties: { ...ref, output: text('absolute path'), overwrite: flag('replace files with other content') },
-    required: ['ref'],
-    run: (peer, args, options) => peer.get(args.ref as string, { ...args, ...options }),
+    required: ['ref', 'output'],
+    run: (peer, { ref, output, ...args }, options) =>
+      peer.get(ref as string, { ...args, output: absolute(output), ...options }),
   }),
   row({
     path: 'cat',

@@ -110,12 +110,17 @@ function route(app: FastifyInstance, peer: Peer, operation: Operation): void {
 
 function argumentsOf(operation: Operation, request: FastifyRequest): Record<string, unknown> {
   if (operation.takes === 'json') return (request.body ?? {}) as Record<string, unknown>
+  if (!(request.body instanceof Readable))
+    throw new NodeError('REQUEST_INVALID', 'the content goes into the body, as application/octet-stream')
   const query = request.query as Record<string, string>
   return Object.fromEntries(
     Object.entries(query).map(([name, value]) => {
       const property = operation.properties[name]
       if (!property) throw new NodeError('REQUEST_INVALID', `there is no argument '${name}'`)
-      return [name, property.type === 'boolean' ? value === 'true' : value]
+      if (property.type !== 'boolean') return [name, value]
+      if (value !== 'true' && value !== 'false')
+        throw new NodeError('REQUEST_INVALID', `'${name}' must be true or false`)
+      return [name, value === 'true']
     }),
   )
 }
@@ -138,7 +143,9 @@ async function giveLines(
     if (!raw.writableNeedDrain) raw.write(`${JSON.stringify({ progress })}\n`)
   }
   try {
-    const body = operation.takes === 'bytes' ? (request.body as Readable) : Readable.from([])
+    const sent = operation.takes === 'bytes' ? (request.body as Readable) : Readable.from([])
+    // One that refuses the body must not close the connection that it answers on.
+    const body = sent.iterator({ destroyOnReturn: false })
     const answer = operation.run(peer, args, { signal, onProgress }, body)
     if (Symbol.asyncIterator in answer) for await (const result of answer) await line({ result })
     else await line({ result: await answer })
@@ -147,11 +154,14 @@ async function giveLines(
     await line({ error: shown })
   } finally {
     raw.end()
+    // Whoever is still sending would wait for ever for somebody to read it.
+    request.raw.resume()
   }
 }
 
 function drained(raw: FastifyReply['raw'], signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
+    if (signal.aborted) return resolve()
     const done = () => {
       raw.off('drain', done)
       signal.removeEventListener('abort', done)

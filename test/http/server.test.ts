@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { request } from 'node:http'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { after, test } from 'node:test'
 import { RemotePeer } from '../../src/cli/remote-peer.ts'
 import { openApiServer } from '../../src/http/server.ts'
@@ -36,6 +36,9 @@ const scripted = {
     seen.signal = signal
     stuck.resolve()
     return await new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason)))
+  },
+  async importCar(car: AsyncIterable<Uint8Array>) {
+    for await (const bytes of car) throw new NodeError('REQUEST_INVALID', `not a CAR: ${bytes.byteLength} bytes`)
   },
   async verify() {
     throw new TypeError('a bug')
@@ -105,6 +108,31 @@ test('wrong arguments are named, not dropped', async () => {
   assert.equal((await call('/api/v1/ls', json, 'not json')).status, 400)
   assert.equal((await call('/api/v1/nothing', json, '{}')).status, 404)
   assert.equal((await call('/api/v1/ls', json, `{"ref":"${'x'.repeat(2 << 20)}"}`)).status, 400)
+})
+
+test('what must be a stream, a flag or a path from the root is nothing else', async () => {
+  const octets = { ...json, 'content-type': 'application/octet-stream' }
+  for (const [path, headers, body] of [
+    ['add-stream', json, '{}'],
+    ['add-stream', { authorization: `Bearer ${token}` }, ''],
+    ['add-stream?pin=yes', octets, 'content'],
+    ['add', json, '{"path":"photos"}'],
+    ['get', json, '{"ref":"x","output":"photos"}'],
+    ['get', json, '{"ref":"x"}'],
+  ] as const)
+    assert.match((await call(`/api/v1/${path}`, headers, body)).text, /REQUEST_INVALID/, path)
+})
+
+test('whoever sends what is refused is not kept sending', { timeout: 20_000 }, async () => {
+  const { port } = new URL(server.address)
+  const socket = connect(Number(port), '127.0.0.1')
+  const head = `POST /api/v1/import HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer ${token}\r\n`
+  socket.write(`${head}Content-Type: application/octet-stream\r\nContent-Length: ${64 << 20}\r\n\r\n`)
+  const answered = once(socket, 'data') as Promise<[Buffer]>
+  await new Promise((resolve) => socket.write(Buffer.alloc(64 << 20), resolve))
+  const [answer] = await answered
+  assert.match(answer.toString(), /200 OK/)
+  socket.destroy()
 })
 
 test('results arrive one by one, with progress between them', async () => {
