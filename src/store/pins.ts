@@ -1,5 +1,6 @@
-// Pins: the roots that must stay. A pin is found by its multihash, so that both versions of a CID name the same one, and
-// remembers the CID as it was given.
+// Pins: the roots that must stay. A pin is found by codec and multihash, so that both versions of a CID name the same one;
+// the codec counts, because what hangs below a node does not hang below the same bytes as a leaf. It remembers the CID as
+// it was given.
 import { CID } from 'multiformats/cid'
 import type { Clock } from '../base/clock.ts'
 import { readVarint, varintBytes } from '../base/frames.ts'
@@ -25,19 +26,19 @@ export class Pins {
   /** Durable when it resolves. The blocks must be held by a lease until then. */
   async add(cid: CID, { recursive }: { recursive: boolean }): Promise<void> {
     const value = Buffer.concat([varintBytes(recursive ? 1 : 0), varintBytes(this.#clock.nowMs()), cid.bytes])
-    await this.#catalog.change(() => void this.#catalog.pins.put(cid.multihash.bytes, value))
+    await this.#catalog.change(() => void this.#catalog.pins.put(keyOf(cid), value))
   }
 
   /** False if it was not pinned. Durable when it resolves. */
   async remove(cid: CID): Promise<boolean> {
-    const key = cid.multihash.bytes
+    const key = keyOf(cid)
     if (!this.#catalog.pins.doesExist(key)) return false
     await this.#catalog.change(() => void this.#catalog.pins.remove(key))
     return true
   }
 
   get(cid: CID): Pin | undefined {
-    const value = this.#catalog.pins.get(cid.multihash.bytes)
+    const value = this.#catalog.pins.get(keyOf(cid))
     return value && parsePin(value)
   }
 
@@ -45,10 +46,14 @@ export class Pins {
     return this.#catalog.pins.getCount()
   }
 
-  /** In the order of their multihashes. Safe while pins come and go. */
+  /** In the order of codec and multihash. Safe while pins come and go. */
   *list(): Generator<Pin> {
     for (const { value } of this.#catalog.pins.getRange({ snapshot: false })) yield parsePin(value)
   }
+}
+
+function keyOf(cid: CID): Uint8Array {
+  return CID.createV1(cid.code, cid.multihash).bytes
 }
 
 function parsePin(value: Uint8Array): Pin {
