@@ -19,7 +19,7 @@ import type { Entry } from './entry.ts'
 import { StoreError } from './errors.ts'
 import { Pins } from './pins.ts'
 import { CatalogTable } from './table.ts'
-import { type Verified, verify } from './verify.ts'
+import { sweepOrphans, type Verified, verify } from './verify.ts'
 import { StoreWriter } from './writer.ts'
 
 export interface StoreDeps {
@@ -105,7 +105,7 @@ export class Store implements BlockStore, AsyncDisposable {
     return new StoreWriter({ catalog: this.#catalog, files: this.#files })
   }
 
-  /** Deletes what no pin and no lease needs. One collection runs at a time; a second one waits. */
+  /** Deletes what no pin and no lease needs, and what a crash left. One collection runs at a time; a second one waits. */
   gc(options: Abortable & Reporting = {}): Promise<Collected> {
     const deps = {
       catalog: this.#catalog,
@@ -115,7 +115,11 @@ export class Store implements BlockStore, AsyncDisposable {
       linksOf: this.#linksOf,
       oldestLease: () => (this.#leases.size === 0 ? undefined : Math.min(...this.#leases.values())),
     }
-    const collected = this.#collecting.then(() => collect(deps, options))
+    const collected = this.#collecting.then(async () => {
+      const done = await collect(deps, options)
+      await sweepOrphans(deps, options)
+      return done
+    })
     this.#collecting = collected.catch(() => {})
     return collected
   }

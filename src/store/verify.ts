@@ -56,7 +56,7 @@ export async function verify(
 }
 
 /** Removes files that no entry names and no writer is about to: what a crash or a failed write left behind. */
-async function sweepOrphans(
+export async function sweepOrphans(
   { catalog, files }: { catalog: Catalog; files: BlockFiles },
   { signal }: Abortable,
 ): Promise<void> {

@@ -2,11 +2,14 @@
 // there, and what nothing needs goes.
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { copyFile, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
 import fc from 'fast-check'
 import type { CID } from 'multiformats/cid'
 import { CID as CIDs } from 'multiformats/cid'
 import { type Block, codecs } from '../../src/core/block.ts'
-import { both, node, putAll, raw } from './stores.ts'
+import { both, node, putAll, raw, withStore } from './stores.ts'
 
 const text = (cid: CID) => cid.toString()
 
@@ -38,6 +41,38 @@ both('a block that is a leaf to one pin and a node to another keeps what is belo
     assert.ok(store.has(below.cid))
   }),
 )
+
+both('pinning the bytes of a node as a leaf does not let go of what is below the node', ({ withStore }) =>
+  withStore(async (store) => {
+    const below = raw('below')
+    const top = node([below.cid], 'top')
+    await putAll(store, [below, top])
+    await store.pins.add(top.cid, { recursive: true })
+    const asLeaf = CIDs.createV1(codecs.raw, top.cid.multihash)
+    await store.pins.add(asLeaf, { recursive: true })
+    await store.gc()
+    assert.ok(store.has(below.cid))
+    assert.ok(await store.pins.remove(asLeaf))
+    assert.ok(store.pins.get(top.cid))
+  }),
+)
+
+test('a file that a crash left behind is removed', () =>
+  withStore(async (store, directory) => {
+    const block = raw(randomBytes(1 << 20))
+    await putAll(store, [block])
+    await store.pins.add(block.cid, { recursive: true })
+    const [own = ''] = await blockFiles(directory)
+    await copyFile(own, own.replace(/-[0-9a-f]{12}$/, '-0123456789ab'))
+    await store.gc()
+    assert.deepEqual(await blockFiles(directory), [own])
+    await store.get(block.cid)
+  }))
+
+async function blockFiles(directory: string): Promise<string[]> {
+  const entries = await readdir(join(directory, 'blocks'), { recursive: true, withFileTypes: true })
+  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
+}
 
 both('a pinned DAG with a missing node stops the sweep and is named', ({ withStore }) =>
   withStore(async (store) => {
