@@ -71,7 +71,7 @@ export class AddRun {
 
   skip(path: string, kind: string): void {
     this.skipped++
-    this.tell(`skipped '${path}': ${kind} has no content to keep`)
+    this.tell(`skipped '${path}': it is ${kind}`)
   }
 }
 

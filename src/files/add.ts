@@ -1,7 +1,7 @@
 // Adding: files, folders and streams become UnixFS DAGs whose blocks go to a writer. What a CID means depends on the
 // bytes, the names and the profile alone, so the same folder has the same CID here, on another machine and in Kubo.
 // Links inside a folder are kept as links and never followed. Nothing is flushed here: the caller commits.
-import { basename, join, resolve } from 'node:path'
+import { basename, join, resolve, sep } from 'node:path'
 import type { CID } from 'multiformats/cid'
 import type { Abortable } from '../base/abort.ts'
 import { limits } from '../core/limits.ts'
@@ -30,6 +30,8 @@ export interface AddOptions extends StreamOptions {
   hidden?: boolean
   /** Globs of entries to leave out, as in a .gitignore. */
   ignore?: string[]
+  /** A folder that is never taken, nor what is in it: the peer's own home, which holds its secrets. */
+  except?: string
   /** Put the result in a directory of its own, under its name. */
   wrap?: boolean
 }
@@ -46,7 +48,7 @@ export interface Added {
   blocks: number
   /** Files and symbolic links. */
   files: number
-  /** Entries passed over because they have no content: sockets, pipes, devices. */
+  /** Entries passed over: sockets, pipes and devices have no content, and the excepted folder is not for others. */
   skipped: number
 }
 
@@ -69,6 +71,12 @@ export async function addPath(deps: { writer: BlockWriter }, path: string, optio
       `references need raw leaves, which profile ${options.profile.name} does not have; use another profile`,
     )
   const place = await realPath(resolve(path))
+  const except = options.except && (await realPath(options.except))
+  if (except && `${place}${sep}`.startsWith(`${except}${sep}`))
+    throw new FilesError(
+      'SPECIAL_FILE',
+      `'${path}' is in the home of this peer, which holds its secrets; it is not added`,
+    )
   const stats = await describe(place)
   if (!stats) throw new FilesError('FILE_CHANGED', `'${path}' vanished while it was being added`)
   if (!stats.isFile() && !stats.isDirectory())
@@ -80,7 +88,7 @@ export async function addPath(deps: { writer: BlockWriter }, path: string, optio
   const totalBytes = stats.isFile() ? stats.size : undefined
   const run = new AddRun(deps.writer, { ...options, signal: lanes.signal, totalBytes })
   const root = stats.isDirectory()
-    ? await new Tree(run, lanes, options).add(place)
+    ? await new Tree(run, lanes, options, except).add(place)
     : await addFile(run, place, { reference: options.reference ?? false })
   return added(run, path, options.wrap ? await wrapped(run, root, path) : root)
 }
@@ -158,13 +166,16 @@ class Tree {
   readonly #run: AddRun
   readonly #lanes: Lanes
   readonly #options: AddOptions
+  readonly #except: string | undefined
   readonly #ignored: (path: string, isFolder: boolean) => boolean
   #root: Part | undefined
 
-  constructor(run: AddRun, lanes: Lanes, options: AddOptions) {
+  /** `except` is a real path. */
+  constructor(run: AddRun, lanes: Lanes, options: AddOptions, except: string | undefined) {
     this.#run = run
     this.#lanes = lanes
     this.#options = options
+    this.#except = except
     this.#ignored = ignoring(options.ignore ?? [])
   }
 
@@ -184,7 +195,8 @@ class Tree {
       const relative = folder.relative === '' ? name : `${folder.relative}/${name}`
       if (name.startsWith('.') && !this.#options.hidden) continue
       if (this.#ignored(relative, entry.isDirectory())) continue
-      if (entry.isDirectory()) {
+      if (path === this.#except) this.#run.skip(path, 'the home of this peer')
+      else if (entry.isDirectory()) {
         folder.waiting++
         await this.#walk({ path, relative, name, parent: folder, entries: [], waiting: 1 }, depth + 1)
       } else if (entry.isFile() || entry.isSymbolicLink()) {

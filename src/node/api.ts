@@ -31,6 +31,8 @@ export interface Added {
   /** Content bytes. */
   size: number
   blocks: number
+  /** Entries passed over: pipes, sockets and devices, which have no content, and the peer's own home. */
+  skipped: number
 }
 
 export interface GetOptions extends LongOptions {

@@ -61,19 +61,20 @@ export class LocalPeer implements Api.Peer {
   add(source: string | AsyncIterable<Uint8Array>, options: Api.AddOptions = {}): Promise<Api.Added> {
     const { onlyHash = false, pin = !onlyHash, hidden = false, ignore = [], reference = false, onProgress } = options
     return this.#operations.run(options, async (signal) => {
-      const { store } = this.#deps
+      const { store, home } = this.#deps
       using lease = store.lease('add')
       const writer = onlyHash ? discardingWriter : store.writer(lease)
       const profile = profileNamed(options.profile ?? this.#config.profile)
       const common = { profile, signal, onProgress }
       const added =
         typeof source === 'string'
-          ? await addPath({ writer }, source, { ...common, reference, hidden, ignore })
+          ? await addPath({ writer }, source, { ...common, reference, hidden, ignore, except: home.path })
           : await addStream({ writer }, source, common)
       await writer.flush({ signal })
       if (pin) await this.#pin(added.cid)
       const path = typeof source === 'string' ? source : '-'
-      return { cid: added.cid.toString(), path, size: added.sizeBytes, blocks: added.blocks }
+      const { sizeBytes: size, blocks, skipped } = added
+      return { cid: added.cid.toString(), path, size, blocks, skipped }
     })
   }
 

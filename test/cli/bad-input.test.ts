@@ -28,6 +28,7 @@ const cases: [what: string, args: string[], code: number, sentence: RegExp][] = 
   ['content that is nowhere', ['cat', absent], 6, /no peer is running/],
   ['garbage as CAR', ['import', program.path('garbage.car')], 5, /CAR/],
   ['a missing CAR', ['import', 'missing.car'], 3, /missing\.car/],
+  ['the home with its secrets', ['add', '--no-pin', home], 1, /home of this peer/],
   ['a peer that is needed', ['peers'], 6, /no peer is running: start one with 'potluck start'/],
   ['a peer that is needed to pin', ['add', '.'], 6, /no peer is running/],
   ['an invite line with a typo', ['join', 'potluck1-abc'], 2, /invite line/],

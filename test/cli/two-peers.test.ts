@@ -27,7 +27,8 @@ before(async () => {
   const added = await anna.run('add', folder)
   assert.equal(added.code, 0, added.stderr)
   cid = String(added.lines[0]?.cid)
-  assert.deepEqual(added.lines, [{ cid, path: folder, size: added.lines[0]?.size, blocks: added.lines[0]?.blocks }])
+  const { size, blocks } = added.lines[0] ?? {}
+  assert.deepEqual(added.lines, [{ cid, path: folder, size, blocks, skipped: 0 }])
 })
 
 test('the first line of start says who and where', () => {
@@ -114,6 +115,7 @@ test('stdin is a file like any other', async () => {
     path: '-',
     size: 11,
     blocks: 1,
+    skipped: 0,
   })
   const old = await program.run(
     program.path('stdin'),

@@ -299,6 +299,21 @@ test('a stream that hangs does not keep a cancelled add', async () => {
   )
 })
 
+test('an excepted folder is passed over, and refused when it is named', async (context) => {
+  const home = await temporaryFolder(context)
+  const [secret, beside] = [join(home, 'user', 'secret'), join(home, 'user', 'secret too')]
+  await makeTree(join(home, 'user'), { folder: { secret: { folder: { key: file('k') } }, 'secret too': file('x') } })
+  await symlink(secret, join(home, 'link'))
+  const options = { ...everything, except: secret }
+  const blocks = new MemoryBlocks()
+  const added = await addPath({ writer: blocks }, join(home, 'user'), options)
+  assert.deepEqual(await namesIn(blocks, added.cid), ['secret too'])
+  assert.equal(added.skipped, 1)
+  for (const path of [secret, join(secret, 'key'), join(home, 'link')])
+    await assert.rejects(addPath({ writer: discardingWriter }, path, options), { code: 'SPECIAL_FILE' })
+  await addPath({ writer: discardingWriter }, beside, options)
+})
+
 test('deep and wide folders', async (context) => {
   const home = await temporaryFolder(context)
   let path = join(home, 'deep')

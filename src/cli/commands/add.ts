@@ -44,6 +44,10 @@ export const registerAdd: Register = (parent) =>
         const added = await peer.add(path === '-' ? process.stdin : resolve(path), options)
         const document = { ...added, path }
         await output.result(document, `${added.cid}  ${path}  (${formatSize(added.size)})`)
+        if (added.skipped > 0)
+          output.say(
+            `${added.skipped} entries of ${path} were left out: pipes, sockets, devices or the home of this peer`,
+          )
       }
     },
   })
