@@ -48,9 +48,9 @@ export async function lockHome(
       if (!holder || !(await alive(holder))) {
         if (!(await removeStale(path, text, draft))) await sleep(clock, recoveryMs, signal)
       } else if (holder.doing === 'start') {
-        throw new NodeError('ALREADY_RUNNING', `a peer is already running in ${home.path} (process ${holder.pid})`)
+        throw new NodeError('ALREADY_RUNNING', `a peer is already running in ${home.path} (${named(holder, path)})`)
       } else if (clock.monotonicMs() >= until) {
-        const why = `'potluck ${holder.doing}' (process ${holder.pid}) is using ${home.path}; try again when it is done`
+        const why = `'potluck ${holder.doing}' (${named(holder, path)}) is using ${home.path}; try again when it is done`
         throw new NodeError('HOME_BUSY', why, { retryable: true })
       } else {
         await abortable(sleep(clock, retryMs, signal), signal)
@@ -58,7 +58,9 @@ export async function lockHome(
     }
   } catch (error) {
     if (error instanceof NodeError || signal?.aborted) throw error
-    throw new NodeError('HOME_INVALID', `${path} cannot be written: ${sentenceOf(error)}`, { cause: error })
+    const full = ['ENOSPC', 'EDQUOT'].includes(codeOf(error) ?? '')
+    const why = full ? 'the disk is full; free some space and try again' : sentenceOf(error)
+    throw new NodeError('HOME_INVALID', `${path} cannot be written: ${why}`, { cause: error })
   } finally {
     await rm(draft, { force: true })
   }
@@ -99,6 +101,13 @@ function parseHolder(text: string): Holder | undefined {
   } catch {
     return undefined
   }
+}
+
+// Nobody here can tell whether a process of another host is gone, so people must.
+function named({ pid, host }: Holder, path: string): string {
+  return host === hostname()
+    ? `process ${pid}`
+    : `process ${pid} of the machine ${host}; if that is gone, remove ${path}`
 }
 
 // A lock from another host (a shared disk, another container) cannot be checked, so it counts as alive.
