@@ -57,6 +57,8 @@ Examples:
 /** Runs the command line of this process and sets its exit code. */
 export async function main(argv: string[] = process.argv): Promise<void> {
   countBuffersAsHeap()
+  // Whoever read the messages has gone; that is no reason to end the work.
+  process.stderr.on('error', () => {})
   try {
     await program().parseAsync(argv)
   } catch (error) {

@@ -63,7 +63,7 @@ async function readable(file: string): Promise<AsyncIterable<Uint8Array>> {
   }
 }
 
-// The file appears under its name only when it is whole.
+// The file appears under its name only when it is whole. What is there and is no file (a pipe, /dev/null) is not replaced.
 async function writeCar(context: Context, peer: Peer, ref: string, target: string): Promise<number> {
   const { output, signal } = context
   let sizeBytes = 0
@@ -74,18 +74,22 @@ async function writeCar(context: Context, peer: Peer, ref: string, target: strin
     }
     return sizeBytes
   }
-  const partial = join(dirname(resolve(target)), `.${basename(target)}.potluck-${process.pid}`)
+  const special = await stat(target)
+    .then((stats) => !stats.isFile())
+    .catch(() => false)
+  const partial = special ? target : join(dirname(resolve(target)), `.${basename(target)}.potluck-${process.pid}`)
   try {
     await using file = await open(partial, 'w')
     for await (const bytes of peer.exportCar(ref, { signal, onProgress: output.progress })) {
       sizeBytes += bytes.byteLength
       await file.writeFile(bytes)
     }
+    if (special) return sizeBytes
     await file.sync()
     await rename(partial, target)
     return sizeBytes
   } catch (error) {
-    await rm(partial, { force: true })
+    if (!special) await rm(partial, { force: true })
     if (['ENOENT', 'EACCES', 'ENOSPC', 'EROFS', 'EISDIR', 'ENOTDIR'].includes(codeOf(error) ?? ''))
       throw new NodeError('OUTPUT_FAILED', `${target} cannot be written: ${sentenceOf(error)}`, { cause: error })
     throw error

@@ -73,7 +73,9 @@ const registerLs: Register = (parent) =>
       const { output, signal } = context
       await using peer = await context.anyPeer('ls')
       for await (const entry of peer.ls(ref, { recursive: flags.recursive === true, signal })) {
-        const name = entry.type === 'directory' ? `${entry.name}/` : entry.name
+        // One line an entry: a name with a line end in it could pass for another entry.
+        const shown = entry.name.replaceAll('\n', '\\u000a')
+        const name = entry.type === 'directory' ? `${shown}/` : shown
         await output.result(
           entry,
           `${entry.cid}  ${(entry.size === null ? '-' : formatSize(entry.size)).padStart(10)}  ${name}`,
