@@ -9,9 +9,13 @@ import { limits } from './limits.ts'
 export type CoreErrorCode =
   | 'MISMATCH'
   | 'HASH_UNSUPPORTED'
+  | 'NOT_ADMITTED'
   | 'BLOCK_TOO_LARGE'
+  | 'CALL_REFUSED'
+  | 'CALLS_FULL'
   | 'REF_INVALID'
   | 'SIZE_INVALID'
+  | 'STREAM_BROKEN'
   | 'TIME_INVALID'
 
 export class CoreError extends CodedError<CoreErrorCode> {}

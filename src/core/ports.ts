@@ -3,6 +3,7 @@
 import type { CID } from 'multiformats/cid'
 import type { Abortable } from '../base/abort.ts'
 import type { Block } from './block.ts'
+import type { Member, View } from './member.ts'
 import type { PeerId, PeerInfo, Provider } from './peer.ts'
 import type { Progress, Reporting } from './progress.ts'
 
@@ -125,6 +126,48 @@ export interface Dht {
   findProviders(cid: CID, options?: Abortable): AsyncIterable<PeerInfo>
 }
 
+/** Messages to everybody who listens to a topic. Some may be lost or come twice; the author is proven. */
+export interface Broadcast {
+  /** Sends to all who listen now; returns to how many peers it went, which may be none. Throws GOSSIP_TOO_LARGE. */
+  publish(topic: string, bytes: Uint8Array): Promise<number>
+  /** Calls back for every message of others; the returned function stops that. */
+  subscribe(topic: string, listen: (message: { from: PeerId; bytes: Uint8Array }) => void): () => void
+}
+
+/** Signatures of this peer's identity, and checks of others'. Synchronous, so that a simulation stays in order. */
+export interface Signer {
+  readonly self: PeerId
+  sign(bytes: Uint8Array): Uint8Array
+  /** True if the peer with this id signed these bytes. */
+  verify(peer: PeerId, bytes: Uint8Array, signature: Uint8Array): boolean
+}
+
+/** Proof that a connected peer holds the cluster's secret. Noise has proven its PeerId. */
+export interface Admission {
+  /** What this peer shows of itself; undefined when it is no member (a hub that only relays). */
+  proof(): Uint8Array | undefined
+  /** True if the peer has the member key. Takes the same time for any wrong proof. */
+  proves(peer: PeerId, proof: Uint8Array): boolean
+}
+
+/** The members of this peer's cluster: the members organ, as records and replicas see it. */
+export interface Membership {
+  readonly self: PeerId
+  /** Everyone known and not forgotten, this peer included, sorted by PeerId. Peers that left are listed as such. */
+  members(): readonly Member[]
+  member(peer: PeerId): Member | undefined
+  /** What the ring is made of. The same object until it changes. */
+  view(): View
+  /** True for a peer that has proven on this connection that it holds the secret, and is not forgotten. */
+  proven(peer: PeerId): boolean
+  /** All signed claims, encoded, for a peer that has another view. */
+  claims(): Uint8Array[]
+  /** Merges claims of any origin; forged ones are dropped. True if one was new. */
+  learn(claims: Uint8Array[]): boolean
+  /** Calls back when the view or a liveness has changed. */
+  onChange(listen: (change: { view: boolean }) => void): () => void
+}
+
 /** Finding who provides a CID: the routing organ, as the exchange sees it. */
 export type FindProviders = (cid: CID, options?: Abortable) => AsyncIterable<Provider>
 
@@ -155,3 +198,16 @@ export interface Fetcher {
 }
 
 export type OnProgress = (progress: Progress) => void
+
+/** Requests to peers and their answers, of one protocol. */
+export interface Calls extends AsyncDisposable {
+  /**
+   * Sends a request and waits for the answer, `timeoutMs` at most (default: `times.callMs`). Throws DIAL_FAILED,
+   * PROTOCOL_UNSUPPORTED, STREAM_BROKEN, CALLS_FULL, TIMED_OUT, FRAME_TOO_LARGE, and CALL_REFUSED with the sentence of a
+   * handler that threw, whose code the cause has. The request must not change before it is answered.
+   */
+  call(peer: PeerId, request: Uint8Array, options?: Abortable & { timeoutMs?: number }): Promise<Uint8Array>
+}
+
+/** Answers a request of a peer. What it throws is told to the caller as a sentence. */
+export type AnswerCall = (request: Uint8Array, from: PeerId, options: Abortable) => Promise<Uint8Array>

@@ -11,6 +11,7 @@ export type Phase =
   | 'marking'
   | 'sweeping'
   | 'announcing'
+  | 'handing off'
 
 export interface Progress {
   phase: Phase
@@ -18,7 +19,7 @@ export interface Progress {
   done: number
   /** Units in all, as far as known by now; may grow. */
   total?: number | undefined
-  unit: 'bytes' | 'blocks' | 'files' | 'peers'
+  unit: 'bytes' | 'blocks' | 'files' | 'peers' | 'partitions'
   /** What it is doing right now: a path, a peer, or why it waits. */
   note?: string | undefined
 }

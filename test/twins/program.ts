@@ -64,7 +64,8 @@ export class Program implements AsyncDisposable {
 
   async start(name: string, ...flags: string[]): Promise<RunningPeer> {
     const home = this.path(name)
-    const local = ['--listen', '/ip4/127.0.0.1/tcp/0', '--api', '127.0.0.1:0', '--no-mdns', '--no-upnp']
+    const listen = flags.includes('--listen') ? [] : ['--listen', '/ip4/127.0.0.1/tcp/0']
+    const local = [...listen, '--api', '127.0.0.1:0', '--no-mdns', '--no-upnp']
     const child = this.spawn(['--home', home, '--json', 'start', ...local, ...flags])
     const stderr = collect(child, 'stderr')
     const ended = once(child, 'exit').then(async () => {
@@ -85,6 +86,11 @@ export class Program implements AsyncDisposable {
         return ((await exit) as [number | null])[0]
       },
     }
+  }
+
+  /** Starts a peer again where others know it from before. */
+  again(name: string, { addresses: [address = ''] }: RunningPeer): Promise<RunningPeer> {
+    return this.start(name, '--listen', address.replace(/\/p2p\/.*/, ''))
   }
 
   /** A cluster: the first peer makes it, the others join by its invite line. */
