@@ -41,7 +41,7 @@ const otherNetworkReason = 'it is of another private network, or of none'
 // The upgrader keeps only the message of what went wrong in a handshake, so the message has to tell.
 function dialReason(error: unknown): string {
   const { name = '', message = '' } = error as Error
-  if (/could not negotiate/.test(message)) return otherNetworkReason
+  if (/could not negotiate|not admitted/.test(message)) return otherNetworkReason
   if (/does not match expected remote identity key/.test(message))
     return 'another peer answers there (its PeerId is different)'
   if (/dial self/i.test(message)) return 'that is this peer itself'

@@ -9,16 +9,20 @@ import { Scope } from '../base/scope.ts'
 import { WorkerLoop, type WorkerStatus } from '../base/worker.ts'
 import { limits, times } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
-import type { Dht, Network, Table } from '../core/ports.ts'
-import { bareAddress, libp2pPeerId, parseAddress } from './addresses.ts'
-import { deriveKeys } from './admission.ts'
-import { Broadcast } from './broadcast.ts'
+import type { Admission, Dht, Network, Signer, Table } from '../core/ports.ts'
+import { bareAddress, libp2pPeerId, parseAddress, peerOfAddress } from './addresses.ts'
+import { GossipBroadcast } from './broadcast.ts'
 import { TableDatastore } from './datastore.ts'
 import { Libp2pDht } from './dht.ts'
+import { NetError } from './errors.ts'
 import { listenFailure } from './failures.ts'
+import { peerIdOf } from './identity.ts'
+import { Keyring, noAdmission } from './keyring.ts'
 import { Meeting } from './meeting.ts'
 import { Libp2pNetwork } from './network.ts'
 import { createNode } from './node.ts'
+import type { Secrets } from './secrets.ts'
+import { Ed25519Signer } from './signer.ts'
 
 export interface HostDeps {
   clock: Clock
@@ -35,8 +39,8 @@ export interface HostOptions {
   listen: string[]
   /** Multiaddrs of peers to stay connected to. */
   bootstrap: string[]
-  /** A private network is that of the cluster with this secret; the open one is that of IPFS. */
-  network: { kind: 'private'; secret: Uint8Array } | { kind: 'open' }
+  /** A private network is that of the cluster with these secrets; the open one is that of IPFS. */
+  network: { kind: 'private'; secrets: Secrets } | { kind: 'open' }
   /** Whether to look for peers on the local network by multicast DNS. */
   mdns: boolean
   /** Version of this program, as other peers are told; none if left out. */
@@ -53,7 +57,13 @@ export interface HostStatus {
 export interface Host extends AsyncDisposable {
   readonly network: Network
   readonly dht: Dht
-  readonly broadcast: Broadcast
+  readonly broadcast: GossipBroadcast
+  readonly signer: Signer
+  readonly admission: Admission
+  /** Undefined in the open network. */
+  secrets(): Secrets | undefined
+  /** Puts other secrets in force, in a private network. With `only`, connections to all other peers are closed. */
+  changeSecrets(secrets: Secrets, options?: { only?: readonly PeerId[] | undefined }): void
   status(): HostStatus
 }
 
@@ -64,11 +74,12 @@ export interface Host extends AsyncDisposable {
 export async function openHost(deps: HostDeps, options: HostOptions): Promise<Host> {
   const { clock, log } = deps
   for (const address of [...options.listen, ...options.bootstrap]) parseAddress(address)
-  const keys = options.network.kind === 'private' ? deriveKeys(options.network.secret) : undefined
+  const keyring = keyringOf(deps, options)
   await using scope = new Scope()
+  scope.defer(() => keyring?.close())
   const datastore = TableDatastore.open({ table: deps.datastore, clock, log })
   scope.defer(() => datastore.flush())
-  const { node, gossip, dhts } = await createNode({ datastore }, { ...options, keys })
+  const { node, gossip, dhts } = await createNode({ datastore }, { ...options, keyring })
   const network = new Libp2pNetwork({ node, clock, log })
   const dht = new Libp2pDht({ node, network, networks: dhts, clock, log })
   scope.defer(() => stopNode(node, clock, log))
@@ -77,13 +88,20 @@ export async function openHost(deps: HostDeps, options: HostOptions): Promise<Ho
   } catch (error) {
     throw listenFailure(error, options.listen)
   }
-  const broadcast = new Broadcast({ gossip, log })
+  const broadcast = new GossipBroadcast({ gossip, log, keyring })
   const loop = startMeeting({ ...deps, node, network }, options, scope)
   const closing = scope.move()
   return {
     network,
     dht,
     broadcast,
+    signer: new Ed25519Signer(options.identity),
+    admission: keyring ?? noAdmission,
+    secrets: () => keyring?.secrets,
+    changeSecrets: (secrets, { only } = {}) => {
+      keyring?.change(secrets)
+      if (only) closeOthers(node, new Set(only))
+    },
     status: () => ({
       listening: network.addresses(),
       connections: network.connected().length,
@@ -92,6 +110,18 @@ export async function openHost(deps: HostDeps, options: HostOptions): Promise<Ho
     }),
     [Symbol.asyncDispose]: () => closing.close(),
   }
+}
+
+function keyringOf(deps: HostDeps, { network, identity, bootstrap }: HostOptions): Keyring | undefined {
+  if (network.kind === 'open') return undefined
+  const known = bootstrap.flatMap((address) => peerOfAddress(parseAddress(address)) ?? [])
+  return new Keyring(deps, { self: peerIdOf(identity), secrets: network.secrets, bootstrap: known })
+}
+
+function closeOthers(node: Libp2p, kept: ReadonlySet<PeerId>): void {
+  for (const connection of node.getConnections())
+    if (!kept.has(connection.remotePeer.toString() as PeerId))
+      connection.abort(new NetError('OTHER_NETWORK', 'this peer was shut out of the cluster'))
 }
 
 function startMeeting(

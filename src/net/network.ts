@@ -2,7 +2,7 @@
 // libp2p's dial queue joins dials to one peer, and its limits hold for connections and streams.
 import type { Connection, Libp2p, Peer } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
-import { type Abortable, withDeadline } from '../base/abort.ts'
+import { type Abortable, abortable, withDeadline } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import { sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
@@ -60,11 +60,11 @@ export class Libp2pNetwork implements Network {
 
   /** Also throws ADDRESS_INVALID, and OTHER_NETWORK if the peer refuses us for our network. */
   async connect(target: string | PeerInfo, options: Abortable = {}): Promise<PeerId> {
-    if (typeof target !== 'string') return textOf((await this.#dial(target, options)).remotePeer)
+    if (typeof target !== 'string') return await this.#identify(await this.#dial(target, options), options)
     const address = parseAddress(target)
     const peer = peerOfAddress(address)
     if (peer === this.self) throw new NetError('DIAL_FAILED', `${target} is the address of this peer itself`)
-    return textOf((await this.#dialAddresses([address], target, options)).remotePeer)
+    return await this.#identify(await this.#dialAddresses([address], target, options), options)
   }
 
   async open(peer: PeerId | PeerInfo, protocols: string[], options: Abortable = {}): Promise<Channel> {
@@ -98,6 +98,28 @@ export class Libp2pNetwork implements Network {
   onPeer(listen: PeerListener): () => void {
     this.#listeners.add(listen)
     return () => this.#listeners.delete(listen)
+  }
+
+  // A peer that does not admit us can only say so by hanging up after the handshake, when the dial has already succeeded.
+  async #identify(connection: Connection, { signal }: Abortable): Promise<PeerId> {
+    const peer = textOf(connection.remotePeer)
+    const done = Promise.withResolvers<void>()
+    const onClose = () => done.reject(hungUp(peer))
+    const stop = this.onPeer((event) => {
+      if (event.peer === peer && event.connected) done.resolve()
+    })
+    // What says nothing about itself is connected all the same.
+    const cancel = this.#clock.timer(times.handshakeMs, done.resolve)
+    connection.addEventListener('close', onClose)
+    try {
+      if (connection.status !== 'open') throw hungUp(peer)
+      if (!this.#identified.has(peer)) await abortable(done.promise, signal)
+      return peer
+    } finally {
+      stop()
+      cancel()
+      connection.removeEventListener('close', onClose)
+    }
   }
 
   async #serve(channel: StreamChannel, handler: (channel: Channel) => Promise<void>): Promise<void> {
@@ -179,6 +201,11 @@ export class Libp2pNetwork implements Network {
       }
     }
   }
+}
+
+function hungUp(peer: PeerId): NetError {
+  const why = 'it may be of a cluster whose secret was replaced, and a new invite line is needed then'
+  return new NetError('DIAL_FAILED', `${peer} hung up right after the handshake: ${why}`, { retryable: true })
 }
 
 function textOf(id: { toString(): string }): PeerId {

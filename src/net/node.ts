@@ -1,25 +1,25 @@
 // The libp2p node that potluck runs on: which modules, with which settings, and why where the default would not do.
 import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
 import { identify, identifyPush } from '@libp2p/identify'
-import type { ConnectionEncrypter, Libp2p } from '@libp2p/interface'
+import type { Libp2p } from '@libp2p/interface'
 import { type KadDHTInit, kadDHT, passthroughMapper, type SingleKadDHT } from '@libp2p/kad-dht'
 import { mdns } from '@libp2p/mdns'
-import { type NoiseComponents, noise } from '@libp2p/noise'
+import { noise } from '@libp2p/noise'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import { limits, times } from '../core/limits.ts'
-import { type ClusterKeys, securityProtocol } from './admission.ts'
 import type { TableDatastore } from './datastore.ts'
 import type { DhtNetwork } from './dht.ts'
 import { privateKeyOf } from './identity.ts'
+import type { Keyring } from './keyring.ts'
 
 export interface NodeOptions {
   identity: Uint8Array
   listen: string[]
   /** Of a private network; undefined in the open one. */
-  keys: ClusterKeys | undefined
+  keyring: Pick<Keyring, 'keyId' | 'attach' | 'apply'> | undefined
   mdns: boolean
   version?: string
 }
@@ -33,9 +33,9 @@ export interface Node {
 
 export async function createNode(
   { datastore }: { datastore: TableDatastore },
-  { identity, listen, keys, mdns: findByMdns, version = 'unreleased' }: NodeOptions,
+  { identity, listen, keyring, mdns: findByMdns, version = 'unreleased' }: NodeOptions,
 ): Promise<Node> {
-  const kads = keys ? privateKads : openKads
+  const kads = keyring ? privateKads : openKads
   const node = await createLibp2p({
     start: false,
     privateKey: privateKeyOf(identity),
@@ -43,7 +43,7 @@ export async function createNode(
     addresses: { listen },
     datastore,
     transports: [tcp()],
-    connectionEncrypters: [keys ? privateNoise(keys) : noise()],
+    connectionEncrypters: [keyring ? (components) => keyring.attach(components) : noise()],
     streamMuxers: [yamux({ streamOptions: windows })],
     connectionManager: {
       maxConnections: limits.connectionsMax,
@@ -61,7 +61,7 @@ export async function createNode(
     // An address counts from when it was first seen and is not renewed, so by default a server of the DHT forgets the
     // addresses of a provider after an hour, though it is connected. The datastore bounds what is kept instead.
     peerStore: { maxAddressAge: Number.POSITIVE_INFINITY, maxPeerAge: Number.POSITIVE_INFINITY },
-    peerDiscovery: findByMdns ? [mdns(keys ? { serviceTag: `_potluck-${keys.keyId}._udp.local` } : {})] : [],
+    peerDiscovery: findByMdns ? [mdns(keyring ? { serviceTag: `_potluck-${keyring.keyId}._udp.local` } : {})] : [],
     services: {
       identify: identify(),
       identifyPush: identifyPush(),
@@ -70,6 +70,7 @@ export async function createNode(
       ...Object.fromEntries(kads.map((init) => [init.protocol, kadDHT(init)])),
     },
   })
+  keyring?.apply()
   const services = node.services as unknown as Record<string, SingleKadDHT>
   const dhts = kads.map(({ protocol }) => ({ protocol, kad: services[protocol]! }))
   return { node: node as unknown as Libp2p, gossip: node.services.gossip, dhts }
@@ -77,13 +78,6 @@ export async function createNode(
 
 // A window larger than the buffer lets a fast sender overrun a reader that has paused, and the stream is reset.
 const windows = { maxStreamWindowSize: limits.streamWindowBytes, maxReadBufferLength: 2 * limits.streamWindowBytes }
-
-function privateNoise(keys: ClusterKeys): (components: NoiseComponents) => ConnectionEncrypter {
-  return (components) => {
-    const encrypter = noise({ prologueBytes: keys.networkKey })(components)
-    return Object.assign(encrypter, { protocol: securityProtocol(keys.keyId) })
-  }
-}
 
 type KadInit = KadDHTInit & { protocol: string }
 

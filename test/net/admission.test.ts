@@ -56,26 +56,30 @@ const address = fc
     fc.integer({ min: 1, max: 65_535 }),
   )
   .map(([ip, port]) => `/ip4/${ip}/tcp/${port}/p2p/12D3KooWPZwsbgb8aL99cSLjcsJHn5FCcb4zt2p3ueSK58ur1aeS`)
-const invite = fc.record({
-  secret: fc.uint8Array({ minLength: 32, maxLength: 32 }),
-  addresses: fc.array(address, { maxLength: 8 }),
-})
+const invite = fc
+  .tuple(
+    fc.constantFrom('member' as const, 'hub' as const),
+    fc.uint8Array({ minLength: 32, maxLength: 32 }),
+    fc.oneof(fc.constant(0), fc.nat()),
+    fc.array(address, { maxLength: 8 }),
+  )
+  .map(([kind, bytes, generation, addresses]) => ({ key: { kind, bytes }, generation, addresses }))
+const key = { kind: 'member' as const, bytes: secret }
 
 test('an invite line is one shell word and comes back whole', () => {
   fc.assert(
     fc.property(invite, (given) => {
       const line = encodeInvite(given)
       assert.match(line, /^[A-Za-z0-9_-]+$/)
-      const { secret, addresses } = decodeInvite(` ${line}\n`)
-      assert.deepEqual([[...secret], addresses], [[...given.secret], given.addresses])
+      assert.deepEqual(decodeInvite(` ${line}\n`), given)
     }),
   )
 })
 
 test('addresses that mean this machine alone are left out of a line when there are others', () => {
   const all = ['/ip4/127.0.0.1/tcp/1/p2p/x', '/ip4/192.168.1.20/tcp/1/p2p/x', '/ip6/::1/tcp/1/p2p/x']
-  assert.deepEqual(decodeInvite(encodeInvite({ secret, addresses: all })).addresses, [all[1]])
-  assert.deepEqual(decodeInvite(encodeInvite({ secret, addresses: [all[0]!] })).addresses, [all[0]])
+  assert.deepEqual(decodeInvite(encodeInvite({ key, generation: 0, addresses: all })).addresses, [all[1]])
+  assert.deepEqual(decodeInvite(encodeInvite({ key, generation: 0, addresses: [all[0]!] })).addresses, [all[0]])
 })
 
 test('a changed, missing or added letter is noticed', () => {
@@ -83,7 +87,8 @@ test('a changed, missing or added letter is noticed', () => {
   fc.assert(
     fc.property(invite, fc.nat(), fc.constantFrom(...letters), fc.constantFrom(0, 1), (given, where, letter, kept) => {
       const line = encodeInvite(given)
-      const at = 'potluck1-'.length + (where % (line.length - 'potluck1-'.length))
+      const start = line.indexOf('-') + 1
+      const at = start + (where % (line.length - start))
       const typo = line.slice(0, at) + letter + line.slice(at + kept)
       fc.pre(typo !== line)
       assert.throws(() => decodeInvite(typo), { code: 'INVITE_INVALID' })
@@ -101,11 +106,12 @@ test('an invite line that cannot work says why', () => {
     }
     return 'accepted'
   }
-  const line = encodeInvite({ secret, addresses: [] })
+  const line = encodeInvite({ key, generation: 0, addresses: [] })
   assert.match(reason('hello'), /INVITE_INVALID: this is not an invite line/)
   assert.match(reason(line.replace('potluck1', 'potluck2')), /version 2: update potluck/)
   assert.match(reason(line.slice(0, -3)), /damaged or not complete/)
   assert.match(reason(line.toUpperCase()), /not an invite line/)
   assert.match(reason(`${line.slice(0, 30)} ${line.slice(30)}`), /damaged/)
+  assert.match(reason(line.replace('potluck1', 'potluckhub1')), /no secret/)
   assert.match(reason(`potluck1-${'A'.repeat(10_000)}`), /too long/)
 })

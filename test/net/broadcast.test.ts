@@ -3,8 +3,10 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { Scope } from '../../src/base/scope.ts'
 import { limits } from '../../src/core/limits.ts'
+import { deriveKeys } from '../../src/net/admission.ts'
+import { secretsOf } from '../../src/net/secrets.ts'
 import { until } from '../twins/until.ts'
-import { star, testHost } from './hosts.ts'
+import { addressOf, secret, star, testHost } from './hosts.ts'
 
 for (const count of [3, 16]) {
   test(`${count} peers hear what one of them says, each once and from its author`, async () => {
@@ -53,4 +55,25 @@ test('nobody listening is no error; too much is; who stopped listening hears not
 test('a peer alone may publish', async () => {
   await using alone = await testHost()
   assert.equal(await alone.broadcast.publish('test', new Uint8Array(1)), 0)
+})
+
+test('a hub passes on what it cannot read, and its own words are heard by nobody', async () => {
+  const { networkKey } = deriveKeys(secret)
+  const hubNetwork = { kind: 'private' as const, secrets: secretsOf({ kind: 'hub', bytes: networkKey }) }
+  await using hub = await testHost({ network: hubNetwork })
+  await using ann = await testHost({ bootstrap: [addressOf(hub)] })
+  await using ben = await testHost({ bootstrap: [addressOf(hub)] })
+  const heard: string[] = []
+  hub.broadcast.subscribe('test', () => heard.push('hub'))
+  ann.broadcast.subscribe('test', () => heard.push('ann'))
+  ben.broadcast.subscribe('test', ({ bytes }) => heard.push(`ben ${Buffer.from(bytes)}`))
+  await until('the hub knows both', () => hub.broadcast.listenersTo('test').length === 2)
+  await until('both know the hub', () => ann.broadcast.listenersTo('test').length === 1)
+  // What is said before the mesh stands may be lost.
+  await until('it is heard', async () => {
+    await ann.broadcast.publish('test', Buffer.from('hello'))
+    return heard.length > 0
+  })
+  assert.deepEqual(new Set(heard), new Set(['ben hello']))
+  await assert.rejects(hub.broadcast.publish('test', Buffer.from('I')), { code: 'NOT_A_MEMBER' })
 })

@@ -3,12 +3,13 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 import test, { type TestContext } from 'node:test'
+import { type NoiseComponents, noise } from '@libp2p/noise'
 import { systemClock } from '../../src/base/clock.ts'
 import { silentLog } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
 import { times } from '../../src/core/limits.ts'
 import type { Channel, Network } from '../../src/core/ports.ts'
-import { deriveKeys } from '../../src/net/admission.ts'
+import { deriveKeys, securityProtocol } from '../../src/net/admission.ts'
 import { TableDatastore } from '../../src/net/datastore.ts'
 import type { Host } from '../../src/net/host.ts'
 import { newIdentity, peerIdOf } from '../../src/net/identity.ts'
@@ -16,7 +17,7 @@ import { Libp2pNetwork } from '../../src/net/network.ts'
 import { createNode } from '../../src/net/node.ts'
 import { MemoryTable } from '../twins/table.ts'
 import { until } from '../twins/until.ts'
-import { addressOf, secret, testHost } from './hosts.ts'
+import { addressOf, privateNetwork, secret, testHost } from './hosts.ts'
 import { wireTo } from './wire.ts'
 
 const nobody = '/ip4/127.0.0.1/tcp/1'
@@ -82,7 +83,7 @@ test('a lost connection does not keep a stream from being opened', async () => {
 
 test('peers of another network are refused in both directions, and told so', async () => {
   await using here = await testHost()
-  await using cluster = await testHost({ network: { kind: 'private', secret: new Uint8Array(32).fill(8) } })
+  await using cluster = await testHost({ network: privateNetwork(new Uint8Array(32).fill(8)) })
   await using open = await testHost({ network: { kind: 'open' } })
   for (const stranger of [cluster, open]) {
     await assert.rejects(stranger.network.connect(addressOf(here)), { code: 'OTHER_NETWORK', message: /invite line/ })
@@ -97,9 +98,12 @@ test('peers of another network are refused in both directions, and told so', asy
 
 test('knowing the key id does not help: without the network key the handshake fails', async (t) => {
   await using here = await testHost()
-  const keys = { ...deriveKeys(secret), networkKey: new Uint8Array(32) }
+  const { keyId } = deriveKeys(secret)
+  const attach = (components: NoiseComponents) =>
+    Object.assign(noise({ prologueBytes: new Uint8Array(32) })(components), { protocol: securityProtocol(keyId) })
+  const keyring = { keyId, attach, apply: () => {} }
   const datastore = TableDatastore.open({ table: new MemoryTable(), clock: systemClock, log: silentLog })
-  const { node } = await createNode({ datastore }, { identity: newIdentity(), listen: [], keys, mdns: false })
+  const { node } = await createNode({ datastore }, { identity: newIdentity(), listen: [], keyring, mdns: false })
   const stranger = new Libp2pNetwork({ node, clock: systemClock, log: silentLog })
   await node.start()
   t.after(() => node.stop())

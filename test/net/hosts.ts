@@ -5,10 +5,16 @@ import { systemRandom } from '../../src/base/random.ts'
 import type { Table } from '../../src/core/ports.ts'
 import { type Host, type HostOptions, openHost } from '../../src/net/host.ts'
 import { newIdentity } from '../../src/net/identity.ts'
+import { secretsOf } from '../../src/net/secrets.ts'
 import { MemoryTable } from '../twins/table.ts'
 import { until } from '../twins/until.ts'
 
 export const secret = new Uint8Array(32).fill(7)
+
+/** The network of the cluster with this secret. */
+export function privateNetwork(bytes = secret): HostOptions['network'] {
+  return { kind: 'private', secrets: secretsOf({ kind: 'member', bytes }) }
+}
 
 export function testHost(options: Partial<HostOptions> & { datastore?: Table } = {}): Promise<Host> {
   const { datastore = new MemoryTable(), ...rest } = options
@@ -18,7 +24,7 @@ export function testHost(options: Partial<HostOptions> & { datastore?: Table } =
       identity: newIdentity(),
       listen: ['/ip4/127.0.0.1/tcp/0'],
       bootstrap: [],
-      network: { kind: 'private', secret },
+      network: privateNetwork(),
       mdns: false,
       ...rest,
     },
