@@ -1,0 +1,95 @@
+// News of writes to everybody who listens: the first at once, then at most one message a second, of whole records while they
+// fit and of keys and versions beyond. So owners that missed a write, and watchers anywhere, hear of it within a second, and
+// the load stays bounded however much is written. Nothing depends on it: what is lost here, anti-entropy finds.
+import { encode } from '@ipld/dag-cbor'
+import type { Clock } from '../base/clock.ts'
+import { sentenceOf } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
+import { limits, times } from '../core/limits.ts'
+import type { PeerId } from '../core/peer.ts'
+import type { Broadcast, Membership } from '../core/ports.ts'
+import { bytesField, decoded, listField, textField } from './fields.ts'
+import { checkedKey } from './record.ts'
+
+const topic = 'potluck/records/1'
+
+/** A record, or, without the set, only that there is a new version of it. */
+export type News = readonly [key: string, set: Uint8Array | null, version: string]
+
+export interface GossipDeps {
+  broadcast: Broadcast
+  membership: Membership
+  clock: Clock
+  log: Log
+}
+
+export class Gossip implements Disposable {
+  readonly #deps: GossipDeps
+  readonly #waiting = new Map<string, News>()
+  readonly #unsubscribe: () => void
+  #cancel: (() => void) | undefined
+  #isQuiet = true
+
+  constructor(deps: GossipDeps, onNews: (news: News, from: PeerId) => void) {
+    this.#deps = deps
+    this.#unsubscribe = deps.broadcast.subscribe(topic, ({ from, bytes }) => {
+      if (!deps.membership.member(from)) return
+      try {
+        for (const news of decodeNews(bytes)) onNews(news, from)
+      } catch (error) {
+        deps.log.debug(`news of ${from} make no sense: ${sentenceOf(error)}`)
+      }
+    })
+  }
+
+  /** Tells a write to everybody, now or with the next message. */
+  tell(news: News): void {
+    // The oldest go unsaid: they have had their chance, and anti-entropy does not depend on this.
+    if (this.#waiting.size >= limits.recordNewsMax) this.#waiting.delete(this.#waiting.keys().next().value!)
+    this.#waiting.delete(news[0])
+    this.#waiting.set(news[0], news)
+    if (this.#isQuiet) this.#flush()
+  }
+
+  [Symbol.dispose](): void {
+    this.#cancel?.()
+    this.#waiting.clear()
+    this.#unsubscribe()
+  }
+
+  #flush(): void {
+    const { broadcast, clock, log } = this.#deps
+    this.#isQuiet = this.#waiting.size === 0
+    if (this.#isQuiet) return
+    const message = encode(take(this.#waiting))
+    this.#cancel = clock.timer(times.recordNewsEveryMs, () => this.#flush())
+    broadcast.publish(topic, message).catch((error) => log.debug(`news were not spread: ${sentenceOf(error)}`))
+  }
+}
+
+/** Takes as much as one message carries out of what waits: whole records while they fit, then keys and versions. */
+function take(waiting: Map<string, News>): News[] {
+  const message: News[] = []
+  let left: number = limits.recordNewsBytes
+  // The versions of all come first: a record goes whole only into what they leave.
+  const sizeOf = ([key, , version]: News) => 3 * key.length + version.length + 16
+  for (const news of waiting.values()) {
+    if (left < sizeOf(news) || message.length >= limits.recordsCarried) break
+    left -= sizeOf(news)
+    message.push(news)
+    waiting.delete(news[0])
+  }
+  return message.map(([key, set, version]) => {
+    if (!set || set.byteLength > left) return [key, null, version]
+    left -= set.byteLength
+    return [key, set, version]
+  })
+}
+
+function decodeNews(bytes: Uint8Array): News[] {
+  return listField(decoded(bytes, 'message'), limits.recordsCarried, 'list of news').map((item) => {
+    const [key, set, version] = listField(item, 3, 'news')
+    const record = set === null ? null : bytesField(set, limits.recordNewsBytes, 'record')
+    return [checkedKey(key), record, textField(version, limits.recordBodyBytesMax, 'version')]
+  })
+}

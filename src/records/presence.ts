@@ -1,0 +1,58 @@
+// Whether this peer may speak for the records that it owns. A new store, after a wiped disk too, has first to compare with
+// everybody who may hold what it lacks. And a peer may have been away so long that others have deleted removals which it never
+// heard of: what it still owns is safe, because nothing is deleted without its word; what others own by now is not, and could
+// come back with what it has. Wall time decides that, so a clock that is wrong makes it careful, not forgetful.
+import { decode, encode } from '@ipld/dag-cbor'
+import type { Clock } from '../base/clock.ts'
+import { times } from '../core/limits.ts'
+import type { PeerId } from '../core/peer.ts'
+import type { Table } from '../core/ports.ts'
+import { countField } from './fields.ts'
+import { filledRow, presenceRow } from './rows.ts'
+
+export class Presence {
+  readonly #table: Table
+  readonly #clock: Clock
+  #lastMs: number | undefined
+  #wasAway = false
+  /** Members that a new store has compared with; undefined once it has met all. */
+  #met: Set<PeerId> | undefined
+
+  constructor({ table, clock }: { table: Table; clock: Clock }) {
+    this.#table = table
+    this.#clock = clock
+    const row = table.get(presenceRow)
+    this.#met = table.get(filledRow) ? undefined : new Set()
+    this.#lastMs = row ? countField(decode(row), 'time') : undefined
+  }
+
+  /** True from a long absence until this peer has met another owner and holds nothing that others own alone. */
+  get wasAway(): boolean {
+    this.#wasAway ||= this.#lastMs !== undefined && this.#clock.nowMs() - this.#lastMs > times.absenceMs
+    return this.#wasAway
+  }
+
+  /** True while a new store has not compared with all others that hold partitions. */
+  get isFilling(): boolean {
+    return this.#met !== undefined
+  }
+
+  /** All is the same as at `peer` now; `others` are all that hold partitions. */
+  async compared(peer: PeerId | undefined, others: readonly PeerId[]): Promise<void> {
+    if (!this.#met) return
+    if (peer) this.#met.add(peer)
+    if (!others.every((other) => this.#met?.has(other))) return
+    await this.#table.write([{ put: filledRow, value: new Uint8Array(0) }])
+    this.#met = undefined
+  }
+
+  /** This peer is in touch with other owners; `isClear`: and holds nothing that they own alone. */
+  async met(isClear: boolean): Promise<void> {
+    if (this.wasAway && !isClear) return
+    this.#wasAway = false
+    const nowMs = Math.max(0, Math.round(this.#clock.nowMs()))
+    if (this.#lastMs !== undefined && Math.abs(nowMs - this.#lastMs) < times.presenceEveryMs) return
+    this.#lastMs = nowMs
+    await this.#table.write([{ put: presenceRow, value: encode(nowMs) }])
+  }
+}
