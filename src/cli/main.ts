@@ -10,8 +10,11 @@ import { registerBench } from './commands/bench.ts'
 import { registerCar } from './commands/car.ts'
 import { registerCluster } from './commands/cluster.ts'
 import { registerConfig } from './commands/config.ts'
+import { registerMembers } from './commands/members.ts'
+import { registerNames } from './commands/names.ts'
 import { registerPins } from './commands/pins.ts'
 import { registerRead } from './commands/read.ts'
+import { registerSim } from './commands/sim.ts'
 import { registerStart } from './commands/start.ts'
 import { registerStatus } from './commands/status.ts'
 import { registerUpkeep } from './commands/upkeep.ts'
@@ -38,10 +41,13 @@ function program(): Command {
     registerPins,
     registerUpkeep,
     registerCar,
+    registerNames,
     registerCluster,
+    registerMembers,
     registerStatus,
     registerConfig,
     registerBench,
+    registerSim,
   ]
   for (const register of registers) register(root)
   return root

@@ -26,6 +26,15 @@ export class RemotePeer implements Api.Peer {
     this.#api = api
   }
 
+  readonly names: Api.PeerNames = {
+    get: (name, { signal, ...options } = {}) => this.#one('name/get', { name, ...options }, { signal }),
+    set: (name, value, { signal, ...options } = {}) => this.#one('name/set', { name, value, ...options }, { signal }),
+    remove: (name, { signal, ...options } = {}) => this.#one('name/rm', { name, ...options }, { signal }),
+    list: (prefix = '', options = {}) => this.#many('name/ls', { prefix }, options),
+    watch: (prefix = '', options = {}) => this.#many('name/watch', { prefix }, options),
+    history: (name, options = {}) => this.#many('name/history', { name }, options),
+  }
+
   /** True if the peer of the token answers at the address: after a crash, another program may have got its port. */
   async answers({ signal }: Abortable = {}): Promise<boolean> {
     const ask = (signal: AbortSignal) => this.#send('HEAD', '/api/v1/openapi.json', { signal })
@@ -103,12 +112,28 @@ export class RemotePeer implements Api.Peer {
     return this.#one('connect', { address }, options)
   }
 
-  invite(options: Abortable = {}): Promise<{ line: string }> {
-    return this.#one('invite', {}, options)
+  members(options: Abortable = {}): AsyncIterable<Api.MemberInfo> {
+    return this.#many('members', {}, options)
+  }
+
+  leave(options: Api.LongOptions = {}): ReturnType<Api.Peer['leave']> {
+    return this.#one('leave', {}, options)
+  }
+
+  forget(peer: string, options: Abortable = {}): ReturnType<Api.Peer['forget']> {
+    return this.#one('forget', { peer }, options)
+  }
+
+  invite({ hub, ...options }: Api.InviteOptions = {}): Promise<{ line: string }> {
+    return this.#one('invite', { hub }, options)
   }
 
   join(line: string, options: Abortable = {}): Promise<Api.Joined> {
     return this.#one('join', { line }, options)
+  }
+
+  rotate({ exclude, ...options }: Api.RotateOptions = {}): Promise<Api.Rotated> {
+    return this.#one('rotate', { exclude }, options)
   }
 
   status(ref?: string, options: Abortable = {}): Promise<Api.Status | Api.PinInfo> {

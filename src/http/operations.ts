@@ -18,7 +18,7 @@ export interface Operation {
   /** `json`: arguments in a JSON body. `bytes`: arguments in the query, content in the body. */
   takes: 'json' | 'bytes'
   /** JSON schema properties of the arguments. */
-  properties: Record<string, { type: string; description: string; items?: { type: string } }>
+  properties: Record<string, { type?: string; description: string; items?: { type: string }; anyOf?: object[] }>
   required: string[]
   run(peer: Peer, args: Args, options: LongOptions, body: AsyncIterable<Uint8Array>): Answer
 }
@@ -28,7 +28,7 @@ const flag = (description: string) => ({ type: 'boolean', description })
 const count = (description: string) => ({ type: 'integer', minimum: 0, description })
 const texts = (description: string) => ({ type: 'array', items: { type: 'string' }, description })
 
-const ref = { ref: text('CID, CID/a/b or /ipfs/CID/a/b') }
+const ref = { ref: text('CID, CID/a/b, /ipfs/CID/a/b or a name') }
 const addFlags = {
   profile: text('unixfs-v1-2025 or unixfs-v0-2015'),
   pin: flag('keep the content and announce it; default true'),
@@ -39,6 +39,84 @@ type Row = Omit<Operation, 'gives' | 'takes' | 'required'> & Partial<Pick<Operat
 
 const row = (given: Row): Operation => ({ gives: 'json', takes: 'json', required: [], ...given })
 
+const level = {
+  anyOf: [{ type: 'string' }, { type: 'integer', minimum: 1 }],
+  description: 'one, quorum, all, a number',
+}
+const name = { name: text('a name, such as team/handbook') }
+const prefix = { prefix: text('how the names begin; default: all') }
+const strict = { strict: flag('count owners only') }
+const writing = { w: level, ...strict, ifVersion: text('write only if this is the present version') }
+
+const nameOperations: Operation[] = [
+  row({
+    path: 'name/get',
+    summary: 'The value of a name',
+    properties: { ...name, r: level, ...strict },
+    required: ['name'],
+    run: (peer, args, options) => peer.names.get(args.name as string, { ...args, ...options }),
+  }),
+  row({
+    path: 'name/set',
+    summary: 'Set a name to a CID or text',
+    properties: {
+      ...name,
+      value: text('a CID or text'),
+      ...writing,
+      merge: flag('in place of all conflicting values'),
+    },
+    required: ['name', 'value'],
+    run: (peer, args, options) => peer.names.set(args.name as string, args.value as string, { ...args, ...options }),
+  }),
+  row({
+    path: 'name/rm',
+    summary: 'Remove a name',
+    properties: { ...name, ...writing },
+    required: ['name'],
+    run: (peer, args, options) => peer.names.remove(args.name as string, { ...args, ...options }),
+  }),
+  row({
+    path: 'name/ls',
+    summary: 'Names that begin with a prefix',
+    properties: prefix,
+    run: (peer, args, options) => peer.names.list(args.prefix as string | undefined, options),
+  }),
+  row({
+    path: 'name/watch',
+    summary: 'Changes of names, until the request is closed',
+    properties: prefix,
+    run: (peer, args, options) => peer.names.watch(args.prefix as string | undefined, options),
+  }),
+  row({
+    path: 'name/history',
+    summary: 'Values that were replaced, newest first',
+    properties: name,
+    required: ['name'],
+    run: (peer, args, options) => peer.names.history(args.name as string, options),
+  }),
+]
+
+const memberOperations: Operation[] = [
+  row({
+    path: 'members',
+    summary: 'Who belongs to this cluster',
+    properties: {},
+    run: (peer, _args, options) => peer.members(options),
+  }),
+  row({
+    path: 'leave',
+    summary: 'Hand everything off and leave the cluster',
+    properties: {},
+    run: (peer, _args, options) => peer.leave(options),
+  }),
+  row({
+    path: 'forget',
+    summary: 'Drop a lost member for good',
+    properties: { peer: text('its PeerId') },
+    required: ['peer'],
+    run: (peer, args, options) => peer.forget(args.peer as string, options),
+  }),
+]
 // The peer works in a folder of its own, which is nobody else's.
 function absolute(path: unknown): string {
   if (typeof path === 'string' && isAbsolute(path)) return path
@@ -46,6 +124,8 @@ function absolute(path: unknown): string {
 }
 
 export const operations: Operation[] = [
+  ...nameOperations,
+  ...memberOperations,
   row({
     path: 'add',
     summary: 'Add a file or folder of this machine',
@@ -159,8 +239,8 @@ export const operations: Operation[] = [
   row({
     path: 'invite',
     summary: 'A line that lets another machine join',
-    properties: {},
-    run: (peer, _args, options) => peer.invite(options),
+    properties: { hub: flag('for a machine that relays and reads nothing') },
+    run: (peer, args, options) => peer.invite({ ...args, ...options }),
   }),
   row({
     path: 'join',
@@ -168,6 +248,12 @@ export const operations: Operation[] = [
     properties: { line: text('what `potluck invite` printed') },
     required: ['line'],
     run: (peer, args, options) => peer.join(args.line as string, options),
+  }),
+  row({
+    path: 'rotate',
+    summary: "Replace the cluster's secret",
+    properties: { exclude: texts('PeerIds of members to shut out') },
+    run: (peer, args, options) => peer.rotate({ ...args, ...options }),
   }),
   row({
     path: 'status',

@@ -3,8 +3,11 @@
 // what a method returns is also what `--json` prints.
 import type { Abortable } from '../base/abort.ts'
 import type { WorkerStatus } from '../base/worker.ts'
+import type { Liveness, MemberState } from '../core/member.ts'
 import type { FoundVia, PeerId } from '../core/peer.ts'
 import type { Reporting } from '../core/progress.ts'
+import type { NameInfo, PastValue } from '../records/names.ts'
+import type { Level } from '../records/words.ts'
 import type { Config } from './config.ts'
 
 export interface LongOptions extends Abortable, Reporting {}
@@ -128,10 +131,36 @@ export interface Status {
   network?: 'private' | 'open'
   connections?: number
   dhtServers?: number
+  /** Of this cluster, this peer included; those that left are not counted. */
+  members?: number
+  membersAlive?: number
+  /** Records that this peer keeps as an owner, writes it keeps for owners that were away, partitions it has to hand over. */
+  records?: number
+  hints?: number
+  partitionsToHandOver?: number
   bytesSent?: number
   bytesReceived?: number
   workers?: WorkerStatus[]
   uptimeSeconds?: number
+}
+
+export interface InviteOptions extends Abortable {
+  /** A line that lets a machine relay for the cluster, and read nothing of it. */
+  hub?: boolean | undefined
+}
+
+export interface RotateOptions extends Abortable {
+  /** PeerIds of members that do not get the new secret and are shut out at once. */
+  exclude?: string[] | undefined
+}
+
+export interface Rotated {
+  /** How often the secret has been replaced. */
+  generation: number
+  /** Members that have the new secret. */
+  reached: PeerId[]
+  /** Members that did not answer. */
+  missed: PeerId[]
 }
 
 export interface Joined {
@@ -141,7 +170,51 @@ export interface Joined {
   connected: boolean
 }
 
+export interface NameReadOptions extends Abortable {
+  /** Answers to wait for; without it a quorum of what can be reached. */
+  r?: Level | undefined
+  /** Count owners only. */
+  strict?: boolean | undefined
+}
+
+export interface NameWriteOptions extends Abortable {
+  /** Durable copies to wait for; without it aim at a quorum and succeed with one. */
+  w?: Level | undefined
+  /** Count owners only, a quorum of them at least. */
+  strict?: boolean | undefined
+  /** Write only if this is the present version; `none` if there must be no value. */
+  ifVersion?: string | undefined
+}
+
+/** Names: values that all members keep and agree on. All of these need a running peer. */
+export interface PeerNames {
+  get(name: string, options?: NameReadOptions): Promise<NameInfo>
+  /** `merge`: in place of all values of a conflict. */
+  set(name: string, value: string, options?: NameWriteOptions & { merge?: boolean | undefined }): Promise<NameInfo>
+  remove(name: string, options?: NameWriteOptions): Promise<NameInfo>
+  list(prefix?: string, options?: Abortable): AsyncIterable<NameInfo>
+  /** Every change, until the signal aborts. */
+  watch(prefix?: string, options?: Abortable): AsyncIterable<NameInfo>
+  history(name: string, options?: Abortable): AsyncIterable<PastValue>
+}
+
+export interface MemberInfo {
+  peerId: PeerId
+  /** True for this peer. */
+  self: boolean
+  state: MemberState
+  liveness: Liveness
+  zone: string
+  /** Bytes. */
+  capacity: number
+  /** Part of the ring for which this member comes first, 0 to 1. */
+  share: number
+  latencyMs?: number | undefined
+  addresses: string[]
+}
+
 export interface Peer extends AsyncDisposable {
+  readonly names: PeerNames
   /** A path of this machine, or a stream. Durable when it returns. */
   add(source: string | AsyncIterable<Uint8Array>, options?: AddOptions): Promise<Added>
   get(ref: string, options?: GetOptions): Promise<Got>
@@ -159,9 +232,16 @@ export interface Peer extends AsyncDisposable {
   importCar(car: AsyncIterable<Uint8Array>, options?: LongOptions & { pin?: boolean | undefined }): Promise<Imported[]>
   peers(options?: Abortable): AsyncIterable<PeerConnection>
   connect(address: string, options?: Abortable): Promise<{ peerId: PeerId }>
+  members(options?: Abortable): AsyncIterable<MemberInfo>
+  /** Hands everything off and leaves the cluster; the peer stays up, alone, until it stops. */
+  leave(options?: LongOptions): Promise<{ peerId: PeerId }>
+  /** Drops a lost member for good. */
+  forget(peer: string, options?: Abortable): Promise<{ peerId: PeerId }>
   /** One line that lets another machine join this cluster. */
-  invite(options?: Abortable): Promise<{ line: string }>
+  invite(options?: InviteOptions): Promise<{ line: string }>
   join(line: string, options?: Abortable): Promise<Joined>
+  /** Replaces the cluster's secret and hands the new one to its members. */
+  rotate(options?: RotateOptions): Promise<Rotated>
   status(ref?: string, options?: Abortable): Promise<Status | PinInfo>
   config(key?: string, value?: string): Promise<Partial<Config>>
 }

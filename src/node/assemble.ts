@@ -2,49 +2,76 @@
 // file and no socket, so that production and simulation are wired alike.
 import type { CID } from 'multiformats/cid'
 import type { Abortable } from '../base/abort.ts'
-import type { Clock } from '../base/clock.ts'
-import type { Log } from '../base/log.ts'
-import type { Random } from '../base/random.ts'
 import { Scope } from '../base/scope.ts'
 import { WorkerLoop } from '../base/worker.ts'
-import type { BlockStore, Dht, FindProviders, LinksOf, Network, Table } from '../core/ports.ts'
+import { membersOnly } from '../core/members-only.ts'
+import type { BlockStore, Dht, FindProviders, LinksOf, Table } from '../core/ports.ts'
 import { type Exchange, openExchange } from '../exchange/exchange.ts'
+import type { Members } from '../members/members.ts'
+import { Names } from '../records/names.ts'
+import type { Records } from '../records/words.ts'
 import { type Announcer, openAnnouncer } from '../routing/announcer.ts'
 import { providerSearch } from '../routing/find.ts'
+import { type ClusterOptions, type ClusterPorts, openCluster } from './cluster.ts'
 
-export interface Ports {
-  network: Network
+export interface Ports extends ClusterPorts {
   dht: Dht
   store: BlockStore
-  /** What has been announced and when. */
-  announcements: Table
+  tables: ClusterPorts['tables'] & {
+    /** What has been announced and when. */
+    announcements: Table
+  }
   linksOf: LinksOf
-  clock: Clock
-  random: Random
-  log: Log
+}
+
+export interface Settings extends ClusterOptions {
+  /** Serve blocks and ask for them among members only. */
+  private: boolean
 }
 
 export interface Organs extends AsyncDisposable {
   readonly exchange: Exchange
   readonly announcer: Announcer
   readonly findProviders: FindProviders
+  readonly members: Members
+  readonly records: Records
+  readonly names: Names
   readonly loops: WorkerLoop[]
 }
 
 /** Wires an online peer and starts its background work. */
-export async function assemble(ports: Ports): Promise<Organs> {
-  const { network, dht, store, announcements, linksOf, clock, random, log } = ports
+export async function assemble(ports: Ports, settings: Settings): Promise<Organs> {
+  const { network, dht, store, tables, linksOf, clock, random, log } = ports
   await using scope = new Scope()
+  const cluster = scope.use(await openCluster(ports, settings))
+  const { members, records } = cluster
+  const trusted = settings.private ? membersOnly(network, { membership: members, clock }) : network
   // The exchange looks for providers, and looking for providers asks the exchange's connected peers.
   const askConnected = (cid: CID, options?: Abortable) => exchange.askConnected(cid, options)
   const findProviders = providerSearch({ self: network.self, network, store, dht, askConnected, clock, log })
-  const exchange = scope.use(await openExchange({ network, store, linksOf, findProviders, clock, log }))
-  const announcer = await openAnnouncer({ dht, table: announcements, clock, random, log, self: network.self })
-  const loops = [new WorkerLoop({ worker: announcer.worker, clock, log })]
-  for (const loop of loops) {
-    loop.start()
-    scope.defer(() => loop.stop())
-  }
+  const exchange = scope.use(await openExchange({ network: trusted, store, linksOf, findProviders, clock, log }))
+  const announcer = await openAnnouncer({
+    dht,
+    table: tables.announcements,
+    clock,
+    random,
+    log,
+    self: network.self,
+  })
+  const announcing = new WorkerLoop({ worker: announcer.worker, clock, log })
+  announcing.start()
+  scope.defer(() => announcing.stop())
+  const loops = [announcing, ...cluster.loops]
+  const names = new Names({ records })
   const closing = scope.move()
-  return { exchange, announcer, findProviders, loops, [Symbol.asyncDispose]: () => closing.close() }
+  return {
+    exchange,
+    announcer,
+    findProviders,
+    members,
+    records,
+    names,
+    loops,
+    [Symbol.asyncDispose]: () => closing.close(),
+  }
 }

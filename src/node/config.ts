@@ -1,6 +1,8 @@
 // What the user may set, each key declared, explained, defaulted and parsed here and nowhere else. Flags of a command go
 // before the file, the file before the defaults; the result is frozen. `config.json` holds only what was set.
 
+import { limits } from '../core/limits.ts'
+import { parseSize } from '../core/units.ts'
 import { NodeError } from './errors.ts'
 import type { Home } from './home.ts'
 
@@ -11,6 +13,9 @@ export interface Config {
   readonly network: 'private' | 'open'
   readonly mdns: boolean
   readonly profile: string
+  readonly zone: string
+  readonly capacity: number
+  readonly copies: number
 }
 
 export type ConfigKey = keyof Config
@@ -44,6 +49,8 @@ const flag = (value: unknown): boolean => {
   throw invalid('true or false')
 }
 
+const zoneName = /^[\p{L}\p{N}][\p{L}\p{N} ._-]*$/u
+
 export const configKeys: KeyDocs = {
   listen: {
     fallback: ['/ip4/0.0.0.0/tcp/4101'],
@@ -72,6 +79,34 @@ export const configKeys: KeyDocs = {
     parse: (value) => {
       if (value === 'unixfs-v1-2025' || value === 'unixfs-v0-2015') return value
       throw invalid("'unixfs-v1-2025' or 'unixfs-v0-2015'")
+    },
+  },
+  zone: {
+    fallback: 'home',
+    explain: 'where this machine stands (a house, a room, a data centre): copies go to different zones',
+    parse: (value) => {
+      if (typeof value === 'string' && zoneName.test(value) && Buffer.byteLength(value) <= limits.zoneBytesMax)
+        return value
+      throw invalid(`a name of letters, digits, spaces, '.', '_' and '-', at most ${limits.zoneBytesMax} bytes`)
+    },
+  },
+  capacity: {
+    fallback: 100e9,
+    explain: 'what this machine gives to the cluster, such as 500GB; 0 keeps nothing for others',
+    parse: (value) => {
+      const bytes = typeof value === 'string' ? parseSize(value) : value
+      if (typeof bytes === 'number' && Number.isSafeInteger(bytes) && bytes >= 0) return bytes
+      throw invalid('a size such as 500GB')
+    },
+  },
+  copies: {
+    fallback: 3,
+    explain: 'machines that keep each record, or as many as there are',
+    parse: (value) => {
+      const copies = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value
+      if (typeof copies === 'number' && Number.isInteger(copies) && copies >= 1 && copies <= limits.copiesMax)
+        return copies
+      throw invalid(`a number from 1 to ${limits.copiesMax}`)
     },
   },
 }

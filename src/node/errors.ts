@@ -4,7 +4,9 @@ import { type BaseErrorCode, CodedError } from '../base/errors.ts'
 import type { CoreErrorCode } from '../core/block.ts'
 import type { ExchangeErrorCode } from '../exchange/errors.ts'
 import type { FilesErrorCode } from '../files/errors.ts'
+import type { MembersErrorCode } from '../members/errors.ts'
 import type { NetErrorCode } from '../net/errors.ts'
+import type { RecordsErrorCode } from '../records/errors.ts'
 import type { StoreErrorCode } from '../store/errors.ts'
 
 export type NodeErrorCode =
@@ -15,12 +17,15 @@ export type NodeErrorCode =
   | 'FILE_MISSING'
   | 'HOME_BUSY'
   | 'HOME_INVALID'
+  | 'IN_CLUSTER'
   | 'JOIN_UNREACHED'
   | 'NO_PEER'
   | 'NOT_PINNED'
   | 'NOT_PROVIDED'
   | 'OUTPUT_FAILED'
+  | 'REF_NOT_FOUND'
   | 'REQUEST_INVALID'
+  | 'SIMULATION_FAILED'
   | 'STOPPING'
   | 'TOKEN_INVALID'
   | 'VERIFY_FAILED'
@@ -32,8 +37,10 @@ export type AnyErrorCode =
   | CoreErrorCode
   | ExchangeErrorCode
   | FilesErrorCode
+  | MembersErrorCode
   | NetErrorCode
   | NodeErrorCode
+  | RecordsErrorCode
   | StoreErrorCode
 
 /** Exit codes of the commands, as the help lists them. */
@@ -96,6 +103,9 @@ const meanings: Record<AnyErrorCode, Row> = {
   MISMATCH: [corrupt, 422],
   HASH_UNSUPPORTED: [failed, 422],
   BLOCK_TOO_LARGE: [failed, 422],
+  NOT_ADMITTED: [refused, 403],
+  CALL_REFUSED: [failed, 502],
+  CALLS_FULL: [failed, 503],
   REF_INVALID: [usage, 400],
   SIZE_INVALID: [usage, 400],
   TIME_INVALID: [usage, 400],
@@ -136,15 +146,39 @@ const meanings: Record<AnyErrorCode, Row> = {
   INVITE_INVALID: [usage, 400],
   LISTEN_FAILED: [failed, 500],
   NO_DHT_SERVERS: [failed, 503],
+  NOT_A_MEMBER: [refused, 403],
   OTHER_NETWORK: [refused, 403],
   PORT_IN_USE: [failed, 500],
   PROTOCOL_UNSUPPORTED: [failed, 502],
+  ROTATION_REFUSED: [refused, 409],
   SECRET_INVALID: [failed, 500],
   STREAM_BROKEN: [failed, 502],
+
+  CAPACITY_INVALID: [usage, 400],
+  CLAIM_INVALID: [failed, 422],
+  FORGET_SELF: [usage, 400],
+  MEMBER_UNKNOWN: [notFound, 404],
+  MESSAGE_INVALID: [failed, 502],
+  NOT_JOINED: [refused, 403],
+  NOT_PROVEN: [refused, 403],
+  ZONE_INVALID: [usage, 400],
 
   NO_PROVIDERS: [notFound, 404],
   PEER_BROKEN: [failed, 502],
   CLOSED: [failed, 503],
+
+  KEY_INVALID: [usage, 400],
+  LEVEL_INVALID: [usage, 400],
+  NAME_NOT_FOUND: [notFound, 404],
+  NO_CONFLICT: [failed, 409],
+  NOT_MEMBER: [refused, 403],
+  QUORUM_UNAVAILABLE: [unavailable, 503],
+  RECORD_INVALID: [failed, 502],
+  RING_CHANGED: [unavailable, 503],
+  TOO_MANY_SIBLINGS: [failed, 409],
+  VALUE_TOO_LARGE: [usage, 413],
+  VERSION_INVALID: [usage, 400],
+  VERSION_MISMATCH: [failed, 409],
 
   ALREADY_RUNNING: [failed, 409],
   API_FAILED: [failed, 500],
@@ -153,12 +187,15 @@ const meanings: Record<AnyErrorCode, Row> = {
   FILE_MISSING: [notFound, 404],
   HOME_BUSY: [failed, 409],
   HOME_INVALID: [failed, 500],
+  IN_CLUSTER: [failed, 409],
   JOIN_UNREACHED: [unavailable, 502],
   NO_PEER: [noPeer, 503],
   NOT_PINNED: [notFound, 404],
   NOT_PROVIDED: [notFound, 404],
   OUTPUT_FAILED: [failed, 500],
+  REF_NOT_FOUND: [notFound, 404],
   REQUEST_INVALID: [usage, 400],
+  SIMULATION_FAILED: [failed, 500],
   STOPPING: [failed, 503],
   TOKEN_INVALID: [refused, 401],
   VERIFY_FAILED: [corrupt, 500],

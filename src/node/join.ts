@@ -1,22 +1,47 @@
 // Joining a cluster: the secret and the addresses of an invite line become part of the home. The secret that was there
 // is kept beside it, since it is the only way back into the old cluster.
 import { decodeInvite } from '../net/admission.ts'
+import { decodeSecrets, encodeSecrets, secretsOf } from '../net/secrets.ts'
 import { mergeConfig, readSettings, writeSettings } from './config.ts'
 import type { Home } from './home.ts'
 
-/** Returns every bootstrap address now set. Throws INVITE_INVALID, HOME_INVALID. */
-export async function joinCluster(home: Home, line: string): Promise<{ bootstrap: string[] }> {
-  const { secret, addresses } = decodeInvite(line.trim())
+/**
+ * `leaving` is called before another cluster's secret takes the place of the one here; it throws to prevent that.
+ * Returns every bootstrap address now set, and whether the peer was in this cluster already. Throws INVITE_INVALID, HOME_INVALID.
+ */
+export async function joinCluster(
+  home: Home,
+  line: string,
+  leaving: () => void,
+): Promise<{ bootstrap: string[]; same: boolean }> {
+  const { key, generation, addresses } = decodeInvite(line.trim())
   const settings = await readSettings(home)
   const old = await home.readSecret('cluster.key')
-  const same = old !== undefined && Buffer.compare(old, secret) === 0
+  const same = old !== undefined && holds(old, key.bytes)
   if (!same) {
+    leaving()
     await home.setAside('cluster.key')
-    await home.writeSecret('cluster.key', secret)
+    await home.writeSecret('cluster.key', encodeSecrets(secretsOf(key, generation)))
   }
   // Peers of another cluster would refuse this one from now on.
   const known = same ? mergeConfig({}, settings).bootstrap : []
   const bootstrap = [...new Set([...known, ...addresses])]
   await writeSettings(home, { ...settings, network: 'private', bootstrap })
-  return { bootstrap }
+  return { bootstrap, same }
+}
+
+/** Forgets the cluster: its secret is set aside, and its peers are no longer looked for. The next start makes a cluster of one. */
+export async function leaveHome(home: Home): Promise<void> {
+  await home.setAside('cluster.key')
+  const { bootstrap: _, ...settings } = await readSettings(home)
+  await writeSettings(home, settings)
+}
+
+// A damaged key holds nothing, and is what a new line is for.
+function holds(kept: Uint8Array, key: Uint8Array): boolean {
+  try {
+    return Buffer.compare(decodeSecrets(kept).current.bytes, key) === 0
+  } catch {
+    return false
+  }
 }

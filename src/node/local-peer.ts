@@ -7,7 +7,7 @@ import type { Abortable } from '../base/abort.ts'
 import { Scope } from '../base/scope.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { Lease } from '../core/ports.ts'
-import { parseRef } from '../core/ref.ts'
+import type { Ref } from '../core/ref.ts'
 import { addPath, addStream, discardingWriter } from '../files/add.ts'
 import { exportCar, importCar } from '../files/car.ts'
 import { listDirectory } from '../files/list.ts'
@@ -15,14 +15,18 @@ import { profileNamed } from '../files/profiles.ts'
 import { readFile } from '../files/read.ts'
 import { resolvePath } from '../files/resolve.ts'
 import { writeTo } from '../files/write.ts'
-import { encodeInvite } from '../net/admission.ts'
+import { inviteLine } from '../net/secrets.ts'
 import type * as Api from './api.ts'
 import { type Config, configKeys, mergeConfig, parseSetting, readSettings, writeSettings } from './config.ts'
 import { type Content, contentOf } from './content.ts'
 import { NodeError } from './errors.ts'
-import { joinCluster } from './join.ts'
+import { joinCluster, leaveHome } from './join.ts'
+import { emptyTable, forgetMember, leaveCluster, memberInfos, requireAlone, rotateSecret } from './membership.ts'
+import { peerNames } from './names.ts'
 import { type Online, type OnlineDeps, openOnline } from './online.ts'
 import { Operations } from './operations.ts'
+import { resolveRef } from './refs.ts'
+import { statusOf } from './status.ts'
 import { version } from './version.ts'
 
 export class LocalPeer implements Api.Peer {
@@ -30,6 +34,7 @@ export class LocalPeer implements Api.Peer {
   readonly #scope = new Scope()
   readonly #operations = new Operations()
   readonly #startedMs: number
+  readonly names: Api.PeerNames = peerNames(this.#operations, () => this.#needOnline().organs.names)
   #config: Config
   #online: Online | undefined
 
@@ -81,8 +86,7 @@ export class LocalPeer implements Api.Peer {
   get(ref: string, options: Api.GetOptions = {}): Promise<Api.Got> {
     const { clock } = this.#deps
     const startedMs = clock.monotonicMs()
-    return this.#withContent(ref, 'get', options, async (content, root, signal) => {
-      const { path } = parseRef(ref)
+    return this.#withContent(ref, 'get', options, async (content, { root, path }, signal) => {
       const target = await resolvePath(content, { root, path }, { signal })
       await content.bring(target.cid, { signal })
       const named = options.output ?? path.at(-1) ?? root.toString()
@@ -105,8 +109,8 @@ export class LocalPeer implements Api.Peer {
 
   async *cat(ref: string, options: Api.CatOptions = {}): AsyncGenerator<Uint8Array> {
     const { offset, length } = options
-    yield* this.#streamContent(ref, 'cat', options, async function* (content, root, signal) {
-      const target = await resolvePath(content, { root, path: parseRef(ref).path }, { signal })
+    yield* this.#streamContent(ref, 'cat', options, async function* (content, resolved, signal) {
+      const target = await resolvePath(content, resolved, { signal })
       yield* readFile(content, target.cid, { offset, length, signal })
     })
   }
@@ -116,25 +120,26 @@ export class LocalPeer implements Api.Peer {
     options: Api.LongOptions & { recursive?: boolean | undefined } = {},
   ): AsyncGenerator<Api.Entry> {
     const { recursive = false } = options
-    yield* this.#streamContent(ref, 'ls', options, async function* (content, root, signal) {
-      const target = await resolvePath(content, { root, path: parseRef(ref).path }, { signal })
+    yield* this.#streamContent(ref, 'ls', options, async function* (content, resolved, signal) {
+      const target = await resolvePath(content, resolved, { signal })
       for await (const { name, cid, sizeBytes, type } of listDirectory(content, target.cid, { recursive, signal }))
         yield { name, cid: cid.toString(), size: sizeBytes ?? null, type }
     })
   }
 
   async *find(ref: string, options: Api.LongOptions = {}): AsyncGenerator<Api.Found> {
-    const { root } = parseRef(ref)
     const { findProviders } = this.#needOnline().organs
+    const resolve = (signal: AbortSignal) => this.#resolve(ref, signal)
     yield* this.#operations.stream(options, async function* (signal) {
+      const { root } = await resolve(signal)
       for await (const { peer, addresses, via } of findProviders(root, { signal }))
         yield { peerId: peer, addresses, via }
     })
   }
 
   pinAdd(ref: string, options: Api.LongOptions = {}): Promise<Api.PinInfo> {
-    return this.#withContent(ref, 'pin add', options, async (content, root, signal) => {
-      const target = await resolvePath(content, { root, path: parseRef(ref).path }, { signal })
+    return this.#withContent(ref, 'pin add', options, async (content, resolved, signal) => {
+      const target = await resolvePath(content, resolved, { signal })
       await content.bring(target.cid, { signal })
       await this.#pin(target.cid)
       return this.#pinInfo(target.cid)
@@ -144,7 +149,7 @@ export class LocalPeer implements Api.Peer {
   pinRemove(ref: string, options: Abortable = {}): Promise<Api.PinInfo> {
     return this.#operations.run(options, async (signal) => {
       const { store } = this.#deps
-      const { root, path } = parseRef(ref)
+      const { root, path } = await this.#resolve(ref, signal)
       const cid = path.length === 0 ? root : (await resolvePath(store, { root, path }, { signal })).cid
       if (!(await store.pins.remove(cid))) throw notPinned(cid)
       await this.#online?.organs.announcer.withdraw(cid)
@@ -175,8 +180,8 @@ export class LocalPeer implements Api.Peer {
   }
 
   async *exportCar(ref: string, options: Api.LongOptions = {}): AsyncGenerator<Uint8Array> {
-    yield* this.#streamContent(ref, 'export', options, async function* (content, root, signal) {
-      const target = await resolvePath(content, { root, path: parseRef(ref).path }, { signal })
+    yield* this.#streamContent(ref, 'export', options, async function* (content, resolved, signal) {
+      const target = await resolvePath(content, resolved, { signal })
       await content.bring(target.cid, { signal })
       yield* exportCar(content, [target.cid], { signal })
     })
@@ -211,25 +216,57 @@ export class LocalPeer implements Api.Peer {
     })
   }
 
+  async *members(options: Abortable = {}): AsyncGenerator<Api.MemberInfo> {
+    const { organs } = this.#needOnline()
+    yield* this.#operations.stream(options, async function* () {
+      yield* memberInfos(organs)
+    })
+  }
+
+  leave(options: Api.LongOptions = {}): Promise<{ peerId: PeerId }> {
+    const { organs, host } = this.#needOnline()
+    return this.#operations.run(options, async (signal) => {
+      await leaveCluster(organs, this.#deps.clock, { signal, onProgress: options.onProgress })
+      await leaveHome(this.#deps.home)
+      await this.#reopen({ bootstrap: [] }, async () => {
+        for (const name of ['members', 'records']) await emptyTable(this.#deps.store.table(name))
+      })
+      return { peerId: host.network.self }
+    })
+  }
+
+  forget(peer: string, options: Abortable = {}): Promise<{ peerId: PeerId }> {
+    const { organs } = this.#needOnline()
+    return this.#operations.run(options, async (signal) => ({ peerId: await forgetMember(organs, peer, { signal }) }))
+  }
+
   connect(address: string, options: Abortable = {}): Promise<{ peerId: PeerId }> {
     const { network } = this.#needOnline().host
     return this.#operations.run(options, async (signal) => ({ peerId: await network.connect(address, { signal }) }))
   }
 
-  async invite(): Promise<{ line: string }> {
-    const { host, secret } = this.#needOnline()
-    if (!secret) throw new NodeError('CONFIG_INVALID', 'an open network needs no invitation: anybody may connect')
-    return { line: encodeInvite({ secret, addresses: host.network.addresses() }) }
+  async invite({ hub = false }: Api.InviteOptions = {}): Promise<{ line: string }> {
+    const { host } = this.#needOnline()
+    const secrets = host.secrets()
+    if (!secrets) throw new NodeError('CONFIG_INVALID', 'an open network needs no invitation: anybody may connect')
+    return { line: inviteLine(secrets, { hub, addresses: host.network.addresses() }) }
   }
 
   join(line: string, options: Abortable = {}): Promise<Api.Joined> {
     return this.#operations.run(options, async (signal) => {
-      const { bootstrap } = await joinCluster(this.#deps.home, line)
-      if (!this.#online) return { bootstrap, connected: false }
-      await this.#online[Symbol.asyncDispose]()
-      this.#online = undefined
-      this.#config = mergeConfig({ ...this.#config, network: 'private', bootstrap }, {})
-      await this.goOnline()
+      const { home, store } = this.#deps
+      const { bootstrap, same } = await joinCluster(home, line, () => {
+        if (this.#online) requireAlone(this.#online.organs)
+      })
+      // Who belonged to the old cluster is nothing to the new one. Records of a peer that was alone come along.
+      const forgetOld = async () => {
+        if (!same) await emptyTable(store.table('members'))
+      }
+      if (!this.#online) {
+        await forgetOld()
+        return { bootstrap, connected: false }
+      }
+      await this.#reopen({ network: 'private', bootstrap }, forgetOld)
       await Promise.any(bootstrap.map((address) => this.#needOnline().host.network.connect(address, { signal }))).catch(
         () => {
           throw new NodeError('JOIN_UNREACHED', unreached, { retryable: true })
@@ -239,28 +276,24 @@ export class LocalPeer implements Api.Peer {
     })
   }
 
-  async status(ref?: string): Promise<Api.Status | Api.PinInfo> {
+  rotate({ exclude = [], ...options }: Api.RotateOptions = {}): Promise<Api.Rotated> {
+    const online = this.#needOnline()
+    return this.#operations.run(options, (signal) => rotateSecret(online, exclude, { signal }))
+  }
+
+  async status(ref?: string, { signal }: Abortable = {}): Promise<Api.Status | Api.PinInfo> {
     const { store, home, clock } = this.#deps
     if (ref !== undefined) {
-      const { root } = parseRef(ref)
+      const { root } = await this.#resolve(ref, signal)
       if (!store.pins.get(root)) throw notPinned(root)
       return this.#pinInfo(root)
     }
     const offline = { version, home: home.path, running: false, store: store.stats() }
     if (!this.#online) return offline
-    const { host, organs } = this.#online
-    const { bytesSent, bytesReceived } = organs.exchange.status()
     return {
       ...offline,
-      running: true,
-      ...this.identity(),
+      ...statusOf(this.#online, clock.monotonicMs() - this.#startedMs),
       network: this.#config.network,
-      connections: host.network.connected().length,
-      dhtServers: host.dht.size(),
-      bytesSent,
-      bytesReceived,
-      workers: organs.loops.map((loop) => loop.status()),
-      uptimeSeconds: Math.round((clock.monotonicMs() - this.#startedMs) / 1000),
     }
   }
 
@@ -278,6 +311,19 @@ export class LocalPeer implements Api.Peer {
     return this.#scope.close()
   }
 
+  /** Closes the online part, runs `between`, and opens it again with changed settings. */
+  async #reopen(changes: Partial<Config>, between: () => Promise<void>): Promise<void> {
+    await this.#online?.[Symbol.asyncDispose]()
+    this.#online = undefined
+    await between()
+    this.#config = mergeConfig({ ...this.#config, ...changes }, {})
+    await this.goOnline()
+  }
+
+  #resolve(ref: string, signal: AbortSignal | undefined): Promise<Ref> {
+    return resolveRef(ref, this.#online?.organs.names, { signal })
+  }
+
   #needOnline(): Online {
     if (!this.#online) throw new NodeError('NO_PEER', "no peer is running: start one with 'potluck start'")
     return this.#online
@@ -291,13 +337,13 @@ export class LocalPeer implements Api.Peer {
     ref: string,
     reason: string,
     options: Api.LongOptions,
-    work: (content: Content, root: CID, signal: AbortSignal) => Promise<T>,
+    work: (content: Content, resolved: Ref, signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     return this.#operations.run(options, async (signal) => {
-      const { root } = parseRef(ref)
+      const resolved = await this.#resolve(ref, signal)
       using lease = this.#deps.store.lease(`${reason} ${ref}`)
-      await using content = this.#content(root, lease, { signal, onProgress: options.onProgress })
-      return await work(content, root, signal)
+      await using content = this.#content(resolved.root, lease, { signal, onProgress: options.onProgress })
+      return await work(content, resolved, signal)
     })
   }
 
@@ -305,16 +351,17 @@ export class LocalPeer implements Api.Peer {
     ref: string,
     reason: string,
     options: Api.LongOptions,
-    work: (content: Content, root: CID, signal: AbortSignal) => AsyncIterable<T>,
+    work: (content: Content, resolved: Ref, signal: AbortSignal) => AsyncIterable<T>,
   ): AsyncGenerator<T> {
     const open = (lease: Lease, root: CID, signal: AbortSignal) =>
       this.#content(root, lease, { signal, onProgress: options.onProgress })
     const { store } = this.#deps
+    const resolve = (signal: AbortSignal) => this.#resolve(ref, signal)
     yield* this.#operations.stream(options, async function* (signal) {
-      const { root } = parseRef(ref)
+      const resolved = await resolve(signal)
       using lease = store.lease(`${reason} ${ref}`)
-      await using content = open(lease, root, signal)
-      yield* work(content, root, signal)
+      await using content = open(lease, resolved.root, signal)
+      yield* work(content, resolved, signal)
     })
   }
 

@@ -4,14 +4,18 @@ import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import { Scope } from '../base/scope.ts'
+import { WorkerLoop } from '../base/worker.ts'
 import type { LinksOf } from '../core/ports.ts'
 import { newSecret } from '../net/admission.ts'
 import { type Host, openHost } from '../net/host.ts'
 import { newIdentity } from '../net/identity.ts'
+import type { Rotations } from '../net/rotation.ts'
+import { decodeSecrets } from '../net/secrets.ts'
 import type { Store } from '../store/open.ts'
 import { assemble, type Organs } from './assemble.ts'
 import type { Config } from './config.ts'
 import type { Home } from './home.ts'
+import { openClusterRotations } from './rotate.ts'
 import { version } from './version.ts'
 
 export interface OnlineDeps {
@@ -25,9 +29,9 @@ export interface OnlineDeps {
 
 export interface Online extends AsyncDisposable {
   readonly host: Host
+  /** Undefined in an open network. */
+  readonly rotations: Rotations | undefined
   readonly organs: Organs
-  /** The cluster's secret; undefined in an open network. */
-  readonly secret: Uint8Array | undefined
 }
 
 /** Starts host and organs. Makes identity and cluster secret at the first start. */
@@ -44,18 +48,41 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
         identity,
         listen: [...config.listen],
         bootstrap: [...config.bootstrap],
-        network: secret ? { kind: 'private', secret } : { kind: 'open' },
+        network: secret ? { kind: 'private', secrets: decodeSecrets(secret) } : { kind: 'open' },
         mdns: config.mdns,
         version,
       },
     ),
   )
   const organs = scope.use(
-    await assemble({ ...deps, network: host.network, dht: host.dht, announcements: store.table('announcements') }),
+    await assemble(
+      {
+        ...deps,
+        network: host.network,
+        dht: host.dht,
+        broadcast: host.broadcast,
+        signer: host.signer,
+        admission: host.admission,
+        tables: {
+          announcements: store.table('announcements'),
+          members: store.table('members'),
+          records: store.table('records'),
+        },
+      },
+      { ...config, private: secret !== undefined },
+    ),
   )
+  const rotations = secret
+    ? scope.use(await openClusterRotations({ home, host, membership: organs.members, clock, random, log }))
+    : undefined
+  if (rotations) {
+    const loop = new WorkerLoop({ worker: rotations, clock, log })
+    loop.start()
+    scope.defer(() => loop.stop())
+  }
   for (const pin of store.pins.list()) await organs.announcer.announce(pin.cid)
   const closing = scope.move()
-  return { host, organs, secret, [Symbol.asyncDispose]: () => closing.close() }
+  return { host, organs, rotations, [Symbol.asyncDispose]: () => closing.close() }
 }
 
 async function readOrMake(

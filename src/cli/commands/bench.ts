@@ -11,20 +11,30 @@ export const registerBench: Register = (parent) =>
   define(parent, {
     name: 'bench',
     args: '<name>',
-    summary: "measure: 'add' (files into the store) or 'fetch' (between two processes)",
+    summary: "measure: 'add' (files into the store), 'fetch' (between two processes) or 'records' (of three members)",
     flags: [
       ['--runs <count>', 'runs; medians are shown (default 5)'],
       ['--size <size>', 'size of the large file (default 256MiB)'],
       ['--files <count>', 'number of 4 KiB files (default 10000)'],
       ['--dir <path>', 'work on the disk of this folder (default: the temporary folder)'],
     ],
-    examples: ['potluck bench add', 'potluck bench fetch', 'potluck bench add --size 4GiB --runs 1 --dir /mnt/disk'],
+    examples: [
+      'potluck bench add',
+      'potluck bench fetch',
+      'potluck bench records',
+      'potluck bench add --size 4GiB --runs 1 --dir /mnt/disk',
+    ],
     async action({ output, signal }, [name = ''], flags) {
       const { benchAdd } = await import('../../bench/add.ts')
       const { benchFetch } = await import('../../bench/fetch.ts')
+      const { benchRecords } = await import('../../bench/records.ts')
       const { document, lines } = await import('../../bench/report.ts')
-      const bench = { add: benchAdd, fetch: benchFetch }[name]
-      if (!bench) throw new NodeError('REQUEST_INVALID', `there is no benchmark '${name}'; there are 'add' and 'fetch'`)
+      const bench = { add: benchAdd, fetch: benchFetch, records: benchRecords }[name]
+      if (!bench)
+        throw new NodeError(
+          'REQUEST_INVALID',
+          `there is no benchmark '${name}'; there are 'add', 'fetch' and 'records'`,
+        )
       const text = (flag: string, fallback: string) => (flags[flag] as string | undefined) ?? fallback
       const directory = await mkdtemp(join(resolve(text('dir', tmpdir())), 'potluck-bench-'))
       try {

@@ -1,5 +1,6 @@
-// `potluck peers`, `connect`, `invite` and `join`: meeting other machines. All but `join` need a running peer, whose
+// `potluck peers`, `connect`, `invite`, `join` and `rotate`: meeting other machines. All but `join` need a running peer, whose
 // connections they speak of.
+import { times } from '../../core/limits.ts'
 import { formatTime } from '../../core/units.ts'
 import { define, type Register } from '../define.ts'
 
@@ -33,13 +34,15 @@ export const registerCluster: Register = (parent) => {
   define(parent, {
     name: 'invite',
     summary: 'print one line that lets another machine join this cluster; whoever has it can read everything',
-    examples: ['potluck invite', 'ssh laptop potluck join "$(potluck invite)"'],
-    async action(context) {
+    flags: [['--hub', 'a line for a rented machine: it connects and relays, and reads nothing']],
+    examples: ['potluck invite', 'ssh laptop potluck join "$(potluck invite)"', 'potluck invite --hub'],
+    async action(context, _args, { hub }) {
       const { output, signal } = context
       await using peer = await context.runningPeer()
-      const invited = await peer.invite({ signal })
+      const invited = await peer.invite({ signal, hub: hub === true })
       await output.result(invited, invited.line)
-      output.say("run 'potluck join LINE' on the other machine; keep the line secret, it opens the whole cluster")
+      const warning = hub ? 'it lets a machine connect and relay' : 'keep the line secret, it opens the whole cluster'
+      output.say(`run 'potluck join LINE' on the other machine; ${warning}`)
     },
   })
   define(parent, {
@@ -55,4 +58,25 @@ export const registerCluster: Register = (parent) => {
       await output.result(joined, `joined; ${next}`)
     },
   })
+  define(parent, {
+    name: 'rotate',
+    summary: "replace the cluster's secret; lines of 'potluck invite' from before let nobody in any more",
+    flags: [['--exclude <peer...>', 'members to shut out at once, by PeerId']],
+    examples: ['potluck rotate', 'potluck rotate --exclude 12D3KooW…'],
+    async action(context, _args, { exclude = [] }) {
+      const { output, signal } = context
+      await using peer = await context.runningPeer()
+      const excluded = exclude as string[]
+      const rotated = await peer.rotate({ exclude: excluded, signal })
+      await output.result(rotated, `the cluster has a new secret; ${rotated.reached.length} other members have it`)
+      if (rotated.missed.length > 0) output.say(missedHint(rotated.missed, excluded.length > 0))
+      output.say("hubs need a new line of 'potluck invite --hub'")
+    },
+  })
+}
+
+function missedHint(missed: string[], shutOut: boolean): string {
+  const days = times.rotationOverlapMs / 86_400_000
+  const how = shutOut ? "they need a new line of 'potluck invite'" : `they get it if they come back within ${days} days`
+  return `did not answer: ${missed.join(' ')}; ${how}`
 }

@@ -20,6 +20,9 @@ export const registerStart: Register = (parent) =>
       ['--api <host:port>', 'the HTTP API, loopback only (default 127.0.0.1:5101); port 0 takes a free one'],
       ['--bootstrap <multiaddr...>', 'peers to meet others through'],
       ['--network <kind>', 'private (default: only machines with the secret connect) or open (public IPFS)'],
+      ['--zone <name>', 'where this machine stands; copies go to different zones'],
+      ['--capacity <size>', 'what it gives to the cluster, such as 500GB; 0 keeps nothing for others'],
+      ['--copies <n>', 'machines that keep each record (default 3)'],
       ['--no-mdns', 'do not look for peers on the local network'],
       ['--no-upnp', 'ask no router to map a port (none is asked yet)'],
     ],
@@ -32,7 +35,9 @@ export const registerStart: Register = (parent) =>
   })
 
 function flagsToConfig(flags: Record<string, unknown>): Partial<Config> {
-  const named = ['listen', 'api', 'bootstrap', 'network'].filter((name) => flags[name] !== undefined)
+  const named = ['listen', 'api', 'bootstrap', 'network', 'zone', 'capacity', 'copies'].filter(
+    (name) => flags[name] !== undefined,
+  )
   const settings = named.map((name) => [name, parseSetting(name, flags[name], `--${name}`)])
   return { ...Object.fromEntries(settings), ...(flags.mdns === false && { mdns: false }) } as Partial<Config>
 }
