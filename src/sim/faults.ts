@@ -1,0 +1,263 @@
+// What happens to a cluster while clients work: crashes, sleep, partitions, disks and clocks gone wrong, and members that
+// come and go. Which, to whom and for how long comes from the seed. Trouble ends by itself, or at the latest when all is
+// healed; only the forgotten stay away.
+import type { Random } from '../base/random.ts'
+import type { Program } from './client.ts'
+import type { Cluster, SimulatedPeer } from './cluster.ts'
+import { type History, seconds } from './history.ts'
+import { pick, type Workload } from './workload.ts'
+
+type Peer = SimulatedPeer<Program>
+type Inflict = (peer: Peer) => void
+
+export interface FaultsDeps {
+  cluster: Cluster<Program>
+  history: History
+  random: Random
+  workload: Workload
+}
+
+/**
+ * `still` leaves the ring alone; `all` has members that join, leave and are forgotten, and disks that are lost, as well;
+ * `churn` has members that come and go, again and again, and little else.
+ */
+export type Trouble = 'still' | 'all' | 'churn'
+
+export interface FaultsOptions {
+  trouble: Trouble
+}
+
+const peersMost = 9
+const dayMs = 86_400_000
+
+export class Faults {
+  readonly #cluster: Cluster<Program>
+  readonly #history: History
+  readonly #random: Random
+  readonly #workload: Workload
+  readonly #kinds: Inflict[]
+  readonly #rejoinShare: number
+  /** Peers whose disk was lost, or that were forgotten: what only they had may be gone. */
+  readonly wiped = new Set<string>()
+  /** Peers that will not be started again. */
+  readonly gone = new Set<Peer>()
+  /** Peers that hand their data off. One that is interrupted is a member again when it starts. */
+  readonly leaving = new Set<Peer>()
+
+  constructor({ cluster, history, random, workload }: FaultsDeps, { trouble }: FaultsOptions) {
+    this.#cluster = cluster
+    this.#history = history
+    this.#random = random
+    this.#workload = workload
+    const still: Inflict[] = [
+      (peer) => this.#crash(peer, { power: false }),
+      (peer) => this.#crash(peer, { power: true }),
+      () => this.#blackout(),
+      (peer) => this.#stop(peer),
+      (peer) => this.#sleep(peer),
+      () => this.#partition({ oneWay: false }),
+      () => this.#partition({ oneWay: true }),
+      (peer) => this.#skew(peer),
+      (peer) => this.#slow(peer),
+      (peer) => this.#fill(peer),
+    ]
+    const moving: Inflict[] = [
+      () => this.#join(),
+      () => this.#join(),
+      (peer) => this.#leave(peer),
+      (peer) => this.#forget(peer),
+      (peer) => this.#wipe(peer),
+    ]
+    const churn: Inflict[] = [
+      () => this.#join(),
+      (peer) => this.#leave(peer),
+      (peer) => this.#leave(peer),
+      (peer) => this.#leave(peer),
+      (peer) => this.#crash(peer, { power: false }),
+    ]
+    this.#kinds = { still, all: [...still, ...moving, ...moving], churn }[trouble]
+    this.#rejoinShare = trouble === 'churn' ? 0.9 : 0.5
+  }
+
+  /** True when every member's program is up. */
+  get isIdle(): boolean {
+    return this.leaving.size === 0 && this.#members().every(({ run }) => run?.program !== undefined)
+  }
+
+  /** Does one thing to somebody. */
+  strike(): void {
+    const running = this.#cluster.running().filter(({ run }) => !run!.clock.asleep)
+    if (running.length > 0) pick(this.#random, this.#kinds)(pick(this.#random, running))
+  }
+
+  /** Ends all trouble, and starts everybody who is still a member. */
+  heal(): void {
+    this.#history.event('all is healed')
+    this.#cluster.healAll()
+    for (const peer of this.#cluster.peers) this.#start(peer)
+  }
+
+  #crash(peer: Peer, { power }: { power: boolean }): void {
+    const awayMs = this.#between(500, 30_000)
+    this.#history.event(`${peer.name} ${power ? 'loses power' : 'crashes'} for ${seconds(awayMs)} s`)
+    this.#cluster.crash(peer, { power })
+    this.#workload.abandon(peer)
+    this.#later(awayMs, () => this.#start(peer))
+  }
+
+  /** The power goes out in one zone, or everywhere. */
+  #blackout(): void {
+    const zones = new Set(this.#cluster.peers.map(({ machine }) => machine.zone))
+    const dark = this.#random.unit() < 0.5 ? undefined : pick(this.#random, [...zones])
+    this.#history.event(`the power goes out ${dark === undefined ? 'everywhere' : `in ${dark}`}`)
+    for (const peer of this.#cluster.peers) {
+      if (!peer.run || (dark !== undefined && peer.machine.zone !== dark)) continue
+      this.#cluster.crash(peer, { power: true })
+      this.#workload.abandon(peer)
+      this.#later(this.#between(500, 15_000), () => this.#start(peer))
+    }
+  }
+
+  #stop(peer: Peer): void {
+    const awayMs = this.#between(500, 20_000)
+    this.#history.event(`${peer.name} stops for ${seconds(awayMs)} s`)
+    const stopped = this.#cluster.stop(peer)
+    void stopped.then(() => {
+      this.#workload.abandon(peer)
+      this.#later(awayMs, () => this.#start(peer))
+    })
+  }
+
+  #sleep(peer: Peer): void {
+    const awayMs = this.#between(2_000, 60_000)
+    this.#history.event(`${peer.name} sleeps for ${seconds(awayMs)} s`)
+    this.#cluster.sleep(peer)
+    this.#later(awayMs, () => this.#cluster.wake(peer))
+  }
+
+  #partition({ oneWay }: { oneWay: boolean }): void {
+    const side = this.#cluster.peers.filter(() => this.#random.unit() < 0.4)
+    if (side.length === 0) return
+    const forMs = this.#between(1_000, 40_000)
+    const names = side.map(({ name }) => name).join(' ')
+    this.#history.event(`${names} ${oneWay ? 'hear nobody else' : 'are cut off'} for ${seconds(forMs)} s`)
+    this.#cluster.partition(side, { oneWay })
+    this.#later(forMs, () => {
+      this.#history.event('the links are healed')
+      this.#cluster.fabric.heal()
+    })
+  }
+
+  #skew(peer: Peer): void {
+    const byMs = (this.#random.unit() - 0.5) * 2 * (this.#random.unit() < 0.5 ? dayMs : 60_000)
+    this.#history.event(`the clock of ${peer.name} is set ${seconds(byMs)} s off`)
+    this.#cluster.skew(peer, byMs)
+  }
+
+  #slow(peer: Peer): void {
+    const forMs = this.#between(1_000, 20_000)
+    const { faults } = peer.disk
+    faults.slowness = this.#between(20, 1_000)
+    this.#history.event(
+      `the disk of ${peer.name} is ${Math.round(faults.slowness)} times slower for ${seconds(forMs)} s`,
+    )
+    this.#later(forMs, () => {
+      faults.slowness = 1
+    })
+  }
+
+  #fill(peer: Peer): void {
+    const forMs = this.#between(1_000, 20_000)
+    this.#history.event(`the disk of ${peer.name} is full for ${seconds(forMs)} s`)
+    peer.disk.faults.isFull = true
+    this.#later(forMs, () => {
+      peer.disk.faults.isFull = false
+    })
+  }
+
+  #join(): void {
+    if (this.#cluster.peers.length >= peersMost) return
+    const peer = this.#cluster.add()
+    this.#history.event(`${peer.name} joins`)
+    this.#start(peer)
+  }
+
+  #leave(peer: Peer): void {
+    const program = peer.run?.program
+    if (!program || this.leaving.has(peer) || this.#members().length - this.leaving.size <= 3) return
+    this.#history.event(`${peer.name} leaves`)
+    this.leaving.add(peer)
+    const done = async () => {
+      await program.leave()
+      this.#history.event(`${peer.name} has left`)
+      this.leaving.delete(peer)
+      this.gone.add(peer)
+      await this.#cluster.stop(peer)
+      this.#workload.abandon(peer)
+      if (this.#random.unit() < this.#rejoinShare) this.#later(this.#between(500, 10_000), () => this.#rejoin(peer))
+    }
+    void done().catch((error: unknown) => {
+      this.#history.event(`${peer.name} could not leave: ${error}`)
+      this.leaving.delete(peer)
+    })
+  }
+
+  #rejoin(peer: Peer): void {
+    if (!this.gone.delete(peer)) return
+    this.#history.event(`${peer.name} comes back to the cluster`)
+    this.#start(peer)
+  }
+
+  /** A machine is lost, and another member is told so. */
+  #forget(peer: Peer): void {
+    if (this.leaving.has(peer) || this.#members().length - this.leaving.size <= 3) return
+    this.#history.event(`${peer.name} is lost`)
+    this.#cluster.crash(peer, { power: true })
+    this.#workload.abandon(peer)
+    this.gone.add(peer)
+    this.wiped.add(peer.name)
+    this.#later(this.#between(2_000, 15_000), () => this.#tellToForget(peer))
+  }
+
+  #tellToForget(lost: Peer): void {
+    const [teller] = this.#cluster.running().filter((peer) => !this.gone.has(peer) && !peer.run!.clock.asleep)
+    if (!teller) return void this.#later(1_000, () => this.#tellToForget(lost))
+    this.#history.event(`${teller.name} forgets ${lost.name}`)
+    const told = teller.run!.program!.forget(lost.peer)
+    void told.catch(() => this.#later(1_000, () => this.#tellToForget(lost)))
+  }
+
+  #wipe(peer: Peer): void {
+    if (this.wiped.size > 0) return
+    const awayMs = this.#between(500, 10_000)
+    this.#history.event(`${peer.name} loses its disk, and is back after ${seconds(awayMs)} s`)
+    this.#cluster.wipe(peer)
+    this.#workload.abandon(peer)
+    this.wiped.add(peer.name)
+    this.#later(awayMs, () => this.#start(peer))
+  }
+
+  #start(peer: Peer): void {
+    if (peer.run || this.gone.has(peer)) return
+    this.leaving.delete(peer)
+    this.#history.event(`${peer.name} starts`)
+    void this.#cluster.start(peer).catch((error: unknown) => {
+      this.#history.event(`${peer.name} could not start: ${error}`)
+      this.#cluster.crash(peer, { power: false })
+      this.#later(1_000, () => this.#start(peer))
+    })
+  }
+
+  #members(): Peer[] {
+    return this.#cluster.peers.filter((peer) => !this.gone.has(peer))
+  }
+
+  #later(delayMs: number, act: () => void): void {
+    this.#cluster.time.schedule(delayMs, act)
+  }
+
+  /** More often near the lower end. */
+  #between(leastMs: number, mostMs: number): number {
+    return leastMs + this.#random.unit() ** 2 * (mostMs - leastMs)
+  }
+}

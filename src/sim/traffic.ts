@@ -1,0 +1,118 @@
+// What membership costs and how fast it notices, by the size of the cluster. Every size is simulated with the real members
+// and nothing else on the wire: all join, the cluster comes to rest, and bytes are counted; then one machine loses power.
+import { systemClock } from '../base/clock.ts'
+import { silentLog } from '../base/log.ts'
+import type { Liveness } from '../core/member.ts'
+import type { PeerId } from '../core/peer.ts'
+import { Cluster, type SimulatedPeer, type StartProgram } from './cluster.ts'
+
+/** A program of which only membership matters. */
+export interface MemberProgram extends AsyncDisposable {
+  epoch(): string
+  livenessOf(peer: PeerId): Liveness | undefined
+}
+
+export interface TrafficOptions {
+  sizes: readonly number[]
+  seed: number
+  signal: AbortSignal
+  say: (sentence: string) => void
+}
+
+export interface TrafficPoint {
+  members: number
+  /** Sent by one member on average while nothing happens, headers included. */
+  bytesPerSecond: number
+  /** Sent by the busiest member. */
+  bytesPerSecondMost: number
+  /** From the first start until all have one epoch. */
+  joinedSeconds: number
+  /** From the loss of a machine until half of the others, and all of them, think it dead. */
+  noticedByHalfSeconds: number
+  noticedByAllSeconds: number
+  /** Members thought suspect or dead while all were well. */
+  falseAlarms: number
+  /** Real time. */
+  seconds: number
+}
+
+const zones = 5
+const joinLimitMs = 10 * 60_000
+const restMs = 30_000
+const countedMs = 60_000
+const noticeLimitMs = 120_000
+const pollMs = 250
+
+type Peer = SimulatedPeer<MemberProgram>
+
+export async function simulateMembers(
+  start: StartProgram<MemberProgram>,
+  { sizes, seed, signal, say }: TrafficOptions,
+): Promise<TrafficPoint[]> {
+  const points: TrafficPoint[] = []
+  for (const members of sizes) {
+    signal.throwIfAborted()
+    const startMs = systemClock.monotonicMs()
+    const point = await measure(start, members, seed)
+    points.push({ ...point, seconds: (systemClock.monotonicMs() - startMs) / 1000 })
+    say(`${members} members: ${Math.round(point.bytesPerSecond)} B/s each`)
+  }
+  return points
+}
+
+async function measure(
+  start: StartProgram<MemberProgram>,
+  members: number,
+  seed: number,
+): Promise<Omit<TrafficPoint, 'seconds'>> {
+  const cluster = new Cluster({ start, log: () => silentLog }, { seed, zones })
+  const { time } = cluster
+  await cluster.startAll([cluster.add()])
+  const others = Array.from({ length: members - 1 }, () => cluster.add())
+  await cluster.startAll(others)
+  const isJoined = () => new Set(cluster.running().map((peer) => programOf(peer).epoch())).size === 1
+  await until(cluster, joinLimitMs, isJoined)
+  const joinedSeconds = time.nowMs / 1000
+  await time.run(restMs)
+  const before = cluster.peers.map(({ machine }) => machine.sentBytes)
+  const alarms = new Set<string>()
+  for (let passedMs = 0; passedMs < countedMs; passedMs += 1_000) {
+    await time.run(1_000)
+    for (const alarm of alarmsOf(cluster.peers)) alarms.add(alarm)
+  }
+  const rates = cluster.peers.map(({ machine }, index) => ((machine.sentBytes - before[index]!) / countedMs) * 1000)
+  const lost = cluster.peers.at(-1)!
+  cluster.crash(lost, { power: true })
+  const lostMs = time.nowMs
+  const dead = () => cluster.running().filter((peer) => programOf(peer).livenessOf(lost.peer) === 'dead').length
+  await until(cluster, noticeLimitMs, () => 2 * dead() >= members - 1)
+  const noticedByHalfSeconds = (time.nowMs - lostMs) / 1000
+  await until(cluster, noticeLimitMs, () => dead() >= members - 1)
+  const noticedByAllSeconds = (time.nowMs - lostMs) / 1000
+  for (const peer of cluster.peers) cluster.crash(peer, { power: true })
+  return {
+    members,
+    bytesPerSecond: rates.reduce((sum, rate) => sum + rate, 0) / members,
+    bytesPerSecondMost: Math.max(...rates),
+    joinedSeconds,
+    noticedByHalfSeconds,
+    noticedByAllSeconds,
+    falseAlarms: alarms.size,
+  }
+}
+
+async function until(cluster: Cluster<MemberProgram>, limitMs: number, isDone: () => boolean): Promise<void> {
+  for (let passedMs = 0; passedMs < limitMs && !isDone(); passedMs += pollMs) await cluster.time.run(pollMs)
+}
+
+function alarmsOf(peers: readonly Peer[]): string[] {
+  return peers.flatMap((peer) =>
+    peers.flatMap((other) =>
+      programOf(peer).livenessOf(other.peer) === 'alive' || other === peer ? [] : [`${peer.name} of ${other.name}`],
+    ),
+  )
+}
+
+function programOf(peer: Peer): MemberProgram {
+  return peer.run!.program!
+}
