@@ -19,6 +19,7 @@ import type { ApiFile } from '../src/node/home.ts'
 const run = promisify(execFile)
 const potluck = fileURLToPath(new URL('../src/cli/launch.js', import.meta.url))
 const names = ['anna', 'ben', 'carla', 'dan', 'eve']
+const zoneOf = (name: string) => (['anna', 'ben', 'carla'].includes(name) ? 'attic' : 'cellar')
 
 interface DemoPeer {
   name: string
@@ -48,7 +49,7 @@ async function demo(given: string[]): Promise<void> {
   for (const path of given) await lstat(path)
   step('Five peers start, each with a home and an identity of its own; the first makes a private cluster')
   const peers = await startCluster()
-  const [anna, ben, carla, , eve] = peers as [DemoPeer, DemoPeer, DemoPeer, DemoPeer, DemoPeer]
+  const [anna, ben, carla, dan, eve] = peers as [DemoPeer, DemoPeer, DemoPeer, DemoPeer, DemoPeer]
 
   const sources = given.length > 0 ? given.map((path) => resolve(path)) : [await makeFolder()]
   step(`anna adds ${sources.map((path) => basename(path)).join(', ')}`)
@@ -60,6 +61,7 @@ async function demo(given: string[]): Promise<void> {
       `${added.cid}: ${formatSize(added.size)} in ${added.blocks} blocks, durable after ${formatTime(seconds * 1000)}`,
     )
     await share(source, added, anna, [ben, carla], eve)
+    await nameIt(basename(source), added.cid, anna, dan)
   }
 }
 
@@ -105,6 +107,18 @@ async function share(
   say(`${victim.name}: ${again.blocks} blocks, all as they should be`)
 }
 
+async function nameIt(title: string, cid: string, anna: DemoPeer, dan: DemoPeer): Promise<void> {
+  const name = `demo/${title}`
+  step(`anna gives it a name, which the members keep; dan reads it with a quorum, and what it stands for by that name`)
+  const [set] = (await json(anna, 'name', 'set', name, cid, '-w', 'quorum')) as [{ acks: number; wanted: number }]
+  say(`'${name}' is durable on ${set.acks} of ${set.wanted} owners`)
+  const [got] = (await json(dan, 'name', 'get', name, '-r', 'quorum')) as [{ value: string; acks: number }]
+  if (got.value !== cid) throw new Error(`dan reads '${got.value}' instead of ${cid}`)
+  say(`dan hears the same from ${got.acks} owners`)
+  const entries = await json(dan, 'ls', name).catch(() => [])
+  say(`by that name dan sees ${entries.length === 0 ? 'a file' : `${entries.length} entries`}`)
+}
+
 async function startCluster(): Promise<DemoPeer[]> {
   const first = await startPeer('anna', join(folder, 'anna'))
   const [invited] = (await json(first, 'invite')) as [{ line: string }]
@@ -114,12 +128,31 @@ async function startCluster(): Promise<DemoPeer[]> {
     return await startPeer(name, home)
   })
   const peers = [first, ...(await Promise.all(others))]
-  for (const peer of peers) say(`${peer.name.padEnd(6)} ${peer.peerId}`)
+  await everybodyKnown(first)
+  for (const peer of peers) say(`${peer.name.padEnd(6)} ${peer.peerId}  zone ${zoneOf(peer.name)}`)
   return peers
 }
 
+async function everybodyKnown(peer: DemoPeer): Promise<void> {
+  for (let attempt = 0; attempt < 80; attempt++) {
+    const members = (await json(peer, 'members')) as { liveness: string }[]
+    if (members.filter(({ liveness }) => liveness === 'alive').length === names.length) return
+    await wait(250)
+  }
+  throw new Error(`${peer.name} does not see all members`)
+}
+
 async function startPeer(name: string, home: string): Promise<DemoPeer> {
-  const flags = ['--listen', '/ip4/127.0.0.1/tcp/0', '--api', '127.0.0.1:0', '--no-mdns', '--no-upnp']
+  const flags = [
+    '--listen',
+    '/ip4/127.0.0.1/tcp/0',
+    '--api',
+    '127.0.0.1:0',
+    '--no-mdns',
+    '--no-upnp',
+    '--zone',
+    zoneOf(name),
+  ]
   const child = spawn(process.execPath, [potluck, '--home', home, '--json', '--quiet', 'start', ...flags], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })

@@ -1,7 +1,6 @@
 // One of the two processes of `bench fetch`: it serves files, or fetches them into a new home, as its parent says.
 
 import { systemClock } from '../base/clock.ts'
-import { sentenceOf } from '../base/errors.ts'
 import { silentLog } from '../base/log.ts'
 import { systemRandom } from '../base/random.ts'
 import type { Channel } from '../core/ports.ts'
@@ -12,6 +11,7 @@ import { countBuffersAsHeap } from '../node/heap.ts'
 import { Home } from '../node/home.ts'
 import { openPeer } from '../node/open.ts'
 import { openStore } from '../store/open.ts'
+import { answerParent } from './role.ts'
 
 export type FetchCommand =
   | { role: 'serve'; home: string; paths: string[] }
@@ -23,7 +23,6 @@ export interface RoleAnswer {
   line?: string
   rawAddress?: string
   cids?: string[]
-  failed?: string
 }
 
 const rawProtocol = '/potluck/bench-raw/1.0.0'
@@ -33,14 +32,10 @@ let rawHost: Host | undefined
 
 countBuffersAsHeap()
 
-process.on('message', (command: FetchCommand) => {
-  const answer = command.role === 'serve' ? serve(command.home, command.paths) : fetch(command)
-  answer.then(send, (error) => send({ failed: sentenceOf(error) }))
+answerParent<FetchCommand, RoleAnswer>(async (command) => {
+  const answer = command.role === 'serve' ? await serve(command.home, command.paths) : await fetch(command)
+  return { seconds: 0, peakRssBytes: process.resourceUsage().maxRSS * 1024, ...answer }
 })
-
-function send(answer: Partial<RoleAnswer>): void {
-  process.send?.({ seconds: 0, peakRssBytes: process.resourceUsage().maxRSS * 1024, ...answer })
-}
 
 async function serve(home: string, paths: string[]): Promise<Partial<RoleAnswer>> {
   const peer = await online(home)
