@@ -15,8 +15,9 @@ export const systemClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
   timer(delayMs, fire) {
-    // Node fires at once for delays past 2^31 ms; nothing here waits 24 days for good reason.
-    const timer = setTimeout(fire, Math.min(delayMs, 2 ** 31 - 1))
+    // Node fires at once for delays past 2^31 ms; nothing here waits 24 days for good reason. What is overdue is due now: Node
+    // prints a warning about a negative delay.
+    const timer = setTimeout(fire, Math.min(Math.max(delayMs, 0), 2 ** 31 - 1))
     timer.unref()
     return () => clearTimeout(timer)
   },

@@ -61,8 +61,11 @@ export class Coordinator {
     this.#deps = deps
   }
 
-  /** Throws QUORUM_UNAVAILABLE when nobody answers, or too few for an explicit level that is not strict. */
-  async read(key: string, asked: Asked): Promise<Outcome> {
+  /**
+   * `what` the user is doing, as an error names it. Throws QUORUM_UNAVAILABLE when nobody answers, or too few for an explicit
+   * level that is not strict.
+   */
+  async read(key: string, asked: Asked, what: 'read' | 'write' = 'read'): Promise<Outcome> {
     return await this.#planned(async () => {
       const plan = this.#plan(key, asked, { asksAll: false })
       const request: Request = { type: 'get', key, strict: asked.isStrict }
@@ -79,7 +82,7 @@ export class Coordinator {
       if (own) outcome.set = this.#deps.laws.merge(outcome.set, own.set)
       const nothingHeard = round.answers.size === 0 && (!own || asked.isStrict)
       if (nothingHeard || (!isEnough && asked.level !== undefined && !asked.isStrict))
-        throw this.#unavailable(plan, outcome, 'read')
+        throw this.#unavailable(plan, outcome, asked, what, 'none')
       void this.#repair(key, plan, round, outcome.set)
       return outcome
     })
@@ -96,15 +99,15 @@ export class Coordinator {
    */
   async present(key: string, asked: Asked): Promise<SiblingSet> {
     if (asked.isStrict) {
-      const outcome = await this.read(key, asked)
+      const outcome = await this.read(key, asked, 'write')
       if (!outcome.isEnough)
-        throw this.#unavailable(this.#plan(key, asked, { asksAll: false }), outcome, 'write', 'none')
+        throw this.#unavailable(this.#plan(key, asked, { asksAll: false }), outcome, asked, 'write', 'none')
       return outcome.set
     }
     const { self } = this.#deps.membership
     if (this.#deps.rings.isOwner(partitionOf(key), self)) return this.#deps.replica.read(key)?.set ?? emptySet
     const { signal } = asked
-    return (await this.read(key, { level: undefined, isStrict: false, signal })).set
+    return (await this.read(key, { level: undefined, isStrict: false, signal }, 'write')).set
   }
 
   async #writeOnce(write: Write, asked: Asked): Promise<Outcome> {
@@ -126,7 +129,8 @@ export class Coordinator {
       void this.#leaveHints(key, issued.set, plan, round)
     }
     const outcome = this.#outcome(key, plan, round, isEnough)
-    if (!isEnough && (asked.level !== undefined || asked.isStrict)) throw this.#unavailable(plan, outcome, 'write')
+    if (!isEnough && (asked.level !== undefined || asked.isStrict))
+      throw this.#unavailable(plan, outcome, asked, 'write')
     return outcome
   }
 
@@ -149,7 +153,7 @@ export class Coordinator {
         log.debug(`${peer} did not issue '${write.key}': ${sentenceOf(error)}`)
       }
     }
-    throw this.#unavailable(plan, undefined, 'write')
+    throw this.#unavailable(plan, undefined, asked, 'write')
   }
 
   #issuers(plan: Plan): PeerId[] {
@@ -268,19 +272,19 @@ export class Coordinator {
   #unavailable(
     plan: Plan,
     outcome: Outcome | undefined,
+    { level, isStrict }: Asked,
     what: 'read' | 'write',
     stored: 'some' | 'none' = 'some',
   ): RecordsError {
     const group = plan.groups[0]!
     const members = this.#deps.membership.members().filter(({ state }) => state === 'joined').length
     const answered = outcome?.acks ?? 0
-    const advice =
-      plan.standIns.length > 0 || what === 'read'
-        ? `ask for fewer with ${what === 'read' ? '-r' : '-w'}`
-        : 'try without --strict'
+    const fewer = `, or ask for fewer with ${what === 'read' ? '-r' : '-w'}`
+    const advice = isStrict ? ', or try without --strict' : level !== undefined ? fewer : ''
+    const trace = what === 'write' && answered > 0 && stored === 'some'
     return new RecordsError(
       'QUORUM_UNAVAILABLE',
-      `this ${what} wants ${group.need} of ${group.owners.length} owners and ${answered} answered (the cluster has ${members} members); wait until more are back, or ${advice}${what === 'write' && answered > 0 && stored === 'some' ? '. What was stored stays, and may spread later' : ''}`,
+      `this ${what} wants ${group.need} of ${group.owners.length} owners and ${answered} answered (the cluster has ${members} members); wait until more are back${advice}${trace ? '. What was stored stays, and may spread later' : ''}`,
       { retryable: true },
     )
   }

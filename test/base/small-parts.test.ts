@@ -97,6 +97,16 @@ test('the system clock fires, can be told not to, and takes delays that Node.js 
   assert.ok(systemClock.nowMs() > Date.UTC(2020, 0, 1))
 })
 
+test('a delay that is over is due now, without a warning on the terminal of the user', async () => {
+  const warnings: string[] = []
+  const note = ({ name }: Error) => warnings.push(name)
+  process.on('warning', note)
+  await new Promise<void>((resolve) => systemClock.timer(-5, resolve))
+  await new Promise((resolve) => setTimeout(resolve, 0))
+  process.off('warning', note)
+  assert.deepEqual(warnings, [])
+})
+
 test('virtual time fires timers in order, at their times, those that they start included', async () => {
   const clock = new VirtualClock({ nowMs: 1_000 })
   const fired: string[] = []

@@ -89,6 +89,19 @@ test('a peer alone writes, and says one of three; the others get it when they ar
   }
 })
 
+test('a refusal names what was tried, and advises only what was not', async () => {
+  await using cluster = await Cluster.of(['a', 'b', 'c'], { notices: true })
+  cluster.partition(['a'], ['b', 'c'])
+  const records = cluster.records('a')
+  const refusals: [() => Promise<unknown>, RegExp][] = [
+    [() => records.put('k', bytes('no'), { strict: true }), /^this write .* back, or try without --strict$/],
+    [() => records.put('k', bytes('no'), { w: 'all' }), /^this write .* ask for fewer with -w\. What was stored stays/],
+    [() => records.get('k', { r: 'all' }), /^this read .* or ask for fewer with -r$/],
+  ]
+  for (const [refused, message] of refusals)
+    await assert.rejects(cluster.run(refused()), { code: 'QUORUM_UNAVAILABLE', message })
+})
+
 test('both sides of a partition write, and nothing is lost', async () => {
   await using cluster = await Cluster.of(['a', 'b', 'c', 'd', 'e'])
   cluster.partition(['a', 'b'], ['c', 'd', 'e'])
