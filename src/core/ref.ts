@@ -37,3 +37,8 @@ function parseCid(text: string, whole = text): CID {
 export function formatRef({ root, path }: Ref): string {
   return [root.toString(), ...path].join('/')
 }
+
+/** What a copy of it is called where nobody says otherwise: the last name of a REF or of a name for content. */
+export function lastName(ref: string): string {
+  return ref.split('/').findLast((part) => part !== '') ?? ref
+}

@@ -77,6 +77,16 @@ export async function importCar(
   }
 }
 
+/** The roots that a CAR names, by its beginning. Throws CAR_INVALID, and CAR_TRUNCATED if its header is not whole. */
+export async function carRoots(pieces: AsyncIterable<Uint8Array>): Promise<CID[]> {
+  const source = new Source(pieces)
+  try {
+    return (await readHeaders(new CarInput(source, undefined))).roots
+  } finally {
+    source.release()
+  }
+}
+
 /** The stream as frames, with the offset that errors name. */
 class CarInput {
   readonly #reader: ByteReader

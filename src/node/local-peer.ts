@@ -7,7 +7,7 @@ import type { Abortable } from '../base/abort.ts'
 import { Scope } from '../base/scope.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { Lease } from '../core/ports.ts'
-import type { Ref } from '../core/ref.ts'
+import { lastName, type Ref } from '../core/ref.ts'
 import { addPath, addStream, discardingWriter } from '../files/add.ts'
 import { exportCar, importCar } from '../files/car.ts'
 import { listDirectory } from '../files/list.ts'
@@ -89,10 +89,10 @@ export class LocalPeer implements Api.Peer {
     return this.#withContent(ref, 'get', options, async (content, { root, path }, signal) => {
       const target = await resolvePath(content, { root, path }, { signal })
       await content.bring(target.cid, { signal })
-      const named = options.output ?? path.at(-1) ?? root.toString()
+      const named = options.output ?? lastName(ref)
       // As `cp` does: a file given a folder goes into it under its own name.
       const intoFolder = target.type === 'file' && (await isFolder(named))
-      const output = intoFolder ? join(named, path.at(-1) ?? root.toString()) : named
+      const output = intoFolder ? join(named, lastName(ref)) : named
       const { overwrite = false, onProgress } = options
       const deps = { reader: content, random: this.#deps.random }
       const written = await writeTo(deps, target.cid, output, { signal, onProgress, overwrite })

@@ -8,7 +8,7 @@ import { NodeError } from './errors.ts'
 /** What no name looks like, but a CID that was mistyped or cut does. */
 const almostCid = /^(Qm|baf|\/ipfs\/|ipfs:)/
 
-/** Throws REF_INVALID, REF_NOT_FOUND, and what reading a name throws. `names` is undefined while no peer runs. */
+/** Throws REF_INVALID, REF_NOT_FOUND, NO_PEER, and what reading a name throws. `names` is undefined while no peer runs. */
 export async function resolveRef(text: string, names: Names | undefined, options: Abortable = {}): Promise<Ref> {
   let notCid: unknown
   try {
@@ -17,7 +17,11 @@ export async function resolveRef(text: string, names: Names | undefined, options
     notCid = error
   }
   const bare = text.replace(/\/+$/, '')
-  if (!names || almostCid.test(bare) || !isName(bare)) throw notCid
+  if (almostCid.test(bare) || !isName(bare)) throw notCid
+  if (!names) {
+    const why = `'${text}' is not a CID, and names need a running peer: start one with 'potluck start'`
+    throw new NodeError('NO_PEER', why, { cause: notCid })
+  }
   const parts = bare.split('/')
   for (let length = parts.length; length > 0; length--) {
     const name = parts.slice(0, length).join('/')

@@ -46,6 +46,11 @@ test('a name that is set on one is read on all, and stands for content', async (
   for (const peer of peers) assert.equal((await get(peer, 'team/handbook')).value, cid)
   const cat = await cleo().run('cat', 'team/handbook')
   assert.match(cat.stdout, /MIT License/)
+  const got = await cleo().run('get', 'team/handbook', '-o', program.path('got'))
+  assert.deepEqual([got.code, got.lines[0]?.cid, got.lines[0]?.path], [0, cid, program.path('got')], got.stderr)
+  const car = program.path('handbook.car')
+  const exported = await cleo().run('export', 'team/handbook', '-o', car)
+  assert.deepEqual([exported.code, exported.lines[0]?.cid], [0, cid], exported.stderr)
   const listed = await ben().run('name', 'ls', 'team/')
   assert.deepEqual(
     listed.lines.map(({ name }) => name),

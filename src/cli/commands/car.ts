@@ -2,9 +2,11 @@
 import { createReadStream } from 'node:fs'
 import { open, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
+import { Readable } from 'node:stream'
 import { codeOf, sentenceOf } from '../../base/errors.ts'
-import { parseRef } from '../../core/ref.ts'
+import { lastName } from '../../core/ref.ts'
 import { formatSize } from '../../core/units.ts'
+import { carRoots } from '../../files/car.ts'
 import type { Peer } from '../../node/api.ts'
 import { NodeError } from '../../node/errors.ts'
 import type { Context } from '../context.ts'
@@ -15,18 +17,17 @@ export const registerCar: Register = (parent) => {
     name: 'export',
     args: '<ref>',
     summary: 'write all of it to a CAR file (v1)',
-    flags: [['-o, --output <file>', "the file; '-' is stdout (default: CID.car)"]],
+    flags: [['-o, --output <file>', "the file; '-' is stdout (default: the last name of the REF, with .car)"]],
     examples: ['potluck export bafy… -o photos.car', 'potluck export bafy… -o - | ssh other potluck import -'],
     async action(context, [ref = ''], flags) {
-      const { root } = parseRef(ref)
-      const target = (flags.output as string | undefined) ?? `${root}.car`
+      const target = (flags.output as string | undefined) ?? `${lastName(ref)}.car`
       await using peer = await context.anyPeer('export')
-      const sizeBytes = await writeCar(context, peer, ref, target)
-      if (target !== '-')
-        await context.output.result(
-          { cid: root.toString(), path: resolve(target), size: sizeBytes },
-          `${target}  ${formatSize(sizeBytes)}`,
-        )
+      if (target === '-') {
+        for await (const bytes of peer.exportCar(ref, { signal: context.signal })) await context.output.bytes(bytes)
+        return
+      }
+      const { cid, size } = await writeCar(context, peer, ref, target)
+      await context.output.result({ cid, path: resolve(target), size }, `${target}  ${formatSize(size)}`)
     },
   })
   define(parent, {
@@ -63,31 +64,36 @@ async function readable(file: string): Promise<AsyncIterable<Uint8Array>> {
   }
 }
 
+/** What surely holds the header of a CAR with one root. */
+const headerBytes = 4_096
+
 // The file appears under its name only when it is whole. What is there and is no file (a pipe, /dev/null) is not replaced.
-async function writeCar(context: Context, peer: Peer, ref: string, target: string): Promise<number> {
-  const { output, signal } = context
-  let sizeBytes = 0
-  if (target === '-') {
-    for await (const bytes of peer.exportCar(ref, { signal })) {
-      sizeBytes += bytes.byteLength
-      await output.bytes(bytes)
-    }
-    return sizeBytes
-  }
+async function writeCar(
+  context: Context,
+  peer: Peer,
+  ref: string,
+  target: string,
+): Promise<{ cid: string; size: number }> {
+  const { signal, output } = context
   const special = await stat(target)
     .then((stats) => !stats.isFile())
     .catch(() => false)
   const partial = special ? target : join(dirname(resolve(target)), `.${basename(target)}.potluck-${process.pid}`)
   try {
     await using file = await open(partial, 'w')
+    let size = 0
+    let beginning: Uint8Array = new Uint8Array()
     for await (const bytes of peer.exportCar(ref, { signal, onProgress: output.progress })) {
-      sizeBytes += bytes.byteLength
+      size += bytes.byteLength
+      if (beginning.byteLength < headerBytes) beginning = Buffer.concat([beginning, bytes])
       await file.writeFile(bytes)
     }
-    if (special) return sizeBytes
+    // A name says nothing of the CID that it stands for; the CAR does.
+    const [root] = await carRoots(Readable.from([beginning]))
+    if (special) return { cid: String(root), size }
     await file.sync()
     await rename(partial, target)
-    return sizeBytes
+    return { cid: String(root), size }
   } catch (error) {
     if (!special) await rm(partial, { force: true })
     if (['ENOENT', 'EACCES', 'ENOSPC', 'EROFS', 'EISDIR', 'ENOTDIR'].includes(codeOf(error) ?? ''))

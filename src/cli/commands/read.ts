@@ -1,6 +1,6 @@
 // `potluck get`, `cat`, `ls` and `find`: content out of the store, or from whoever has it.
 import { resolve } from 'node:path'
-import { parseRef } from '../../core/ref.ts'
+import { lastName } from '../../core/ref.ts'
 import { formatSize, formatTime, parseSize } from '../../core/units.ts'
 import { NodeError } from '../../node/errors.ts'
 import { define, type Register } from '../define.ts'
@@ -21,11 +21,10 @@ const registerGet: Register = (parent) =>
       ['-o, --output <path>', 'where to write (default: the last name of the REF)'],
       ['--overwrite', 'replace files that are there with other content'],
     ],
-    examples: ['potluck get bafy… -o photos', 'potluck get bafy…/2024/beach.jpg', 'potluck --timeout 5m get /ipfs/Qm…'],
+    examples: ['potluck get bafy… -o photos', 'potluck get team/handbook', 'potluck --timeout 5m get /ipfs/Qm…'],
     async action(context, [ref = ''], flags) {
       const { output, signal } = context
-      const { root, path } = parseRef(ref)
-      const target = resolve((flags.output as string | undefined) ?? path.at(-1) ?? root.toString())
+      const target = resolve((flags.output as string | undefined) ?? lastName(ref))
       await using peer = await context.anyPeer('get')
       const got = await peer.get(ref, {
         output: target,
