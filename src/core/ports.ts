@@ -46,9 +46,9 @@ export interface BlockStore extends BlockReader {
   writer(lease: Lease): BlockWriter
 }
 
-/** A stream of blocks into the store, durable in groups. Not closed, only flushed. */
-export interface BlockWriter {
-  /** Takes a block; waits while too many bytes are on their way to the disk. Not durable before `flush`. Throws DISK_FULL. */
+/** A stream of blocks into the store, durable in groups. Disposing of it gives up what is not durable by then. */
+export interface BlockWriter extends AsyncDisposable {
+  /** Takes a block; waits while too many bytes are on their way to the disk. Not durable before `flush`. Throws STORE_FULL. */
   put(block: Block, options?: Abortable): Promise<void>
   /** Takes a block whose bytes stay in the user's file. */
   putReference(block: Block, reference: BlockReference, options?: Abortable): Promise<void>

@@ -144,6 +144,7 @@ export class Session implements FetchSession {
     await this.#searching
     // What came is kept, so that the next fetch of the same need not bring it again.
     await this.#deps.writer.flush().catch(() => {})
+    await this.#deps.writer[Symbol.asyncDispose]()
   }
 
   async #local(cid: CID, signal: AbortSignal | undefined): Promise<Block | undefined> {

@@ -58,6 +58,7 @@ export const discardingWriter: BlockWriter = {
   putReference: async () => {},
   touch: () => false,
   flush: async () => {},
+  [Symbol.asyncDispose]: async () => {},
 }
 
 /**

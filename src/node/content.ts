@@ -45,7 +45,7 @@ function offlineContent(store: BlockStore, linksOf: LinksOf, lease: Lease): Cont
   return {
     get,
     async bring(root, { signal } = {}) {
-      const writer = store.writer(lease)
+      await using writer = store.writer(lease)
       const seen = new Set<string>()
       const waiting = [root]
       for (let cid = waiting.pop(); cid; cid = waiting.pop()) {
@@ -59,6 +59,7 @@ function offlineContent(store: BlockStore, linksOf: LinksOf, lease: Lease): Cont
           waiting.push(link)
         }
       }
+      await writer.flush({ signal })
     },
     report: () => ({ blocks: 0, bytes: 0, sources: {} }),
     [Symbol.asyncDispose]: async () => {},

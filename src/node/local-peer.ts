@@ -68,7 +68,7 @@ export class LocalPeer implements Api.Peer {
     return this.#operations.run(options, async (signal) => {
       const { store, home } = this.#deps
       using lease = store.lease('add')
-      const writer = onlyHash ? discardingWriter : store.writer(lease)
+      await using writer = onlyHash ? discardingWriter : store.writer(lease)
       const profile = profileNamed(options.profile ?? this.#config.profile)
       const common = { profile, signal, onProgress }
       const added =
@@ -195,7 +195,7 @@ export class LocalPeer implements Api.Peer {
     return this.#operations.run(options, async (signal) => {
       const { store } = this.#deps
       using lease = store.lease('import')
-      const writer = store.writer(lease)
+      await using writer = store.writer(lease)
       const { roots, blocks, sizeBytes } = await importCar({ writer }, car, { signal, onProgress })
       await writer.flush({ signal })
       for (const root of pin ? roots : []) {

@@ -1,6 +1,7 @@
 // Blocks on their way to the disk. Large ones are written and synced as files at once, several at a time; small ones wait.
 // A commit makes the names of all files written so far durable and then, in one transaction, makes all blocks exist. So
-// one commit pays for many blocks, and a crash before it leaves only files that nobody believes in.
+// one commit pays for many blocks, and a crash before it leaves only files that nobody believes in. A writer that is
+// disposed of before it has flushed takes its files with it.
 import type { CID } from 'multiformats/cid'
 import { type Abortable, abortable } from '../base/abort.ts'
 import { type Block, inlineBytes } from '../core/block.ts'
@@ -9,7 +10,7 @@ import type { BlockReference, BlockWriter } from '../core/ports.ts'
 import type { BlockFiles, FileName } from './block-files.ts'
 import { type Catalog, nameOf } from './catalog.ts'
 import type { Entry } from './entry.ts'
-import { writeError } from './errors.ts'
+import { StoreError, writeError } from './errors.ts'
 
 type Kept =
   | { kind: 'inline'; key: Uint8Array; bytes: Uint8Array }
@@ -87,6 +88,14 @@ export class StoreWriter implements BlockWriter {
     this.#throwFailure()
   }
 
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#fail(new StoreError('STORE_FAILED', 'this writer has ended'))
+    await Promise.all(this.#fileWrites)
+    // One that has failed gives up whatever waits.
+    this.#commit()
+    await this.#commits
+  }
+
   #full(): boolean {
     return this.#underwayBytes >= limits.writeBytesMax || this.#underwayBlocks >= limits.writeBlocksMax
   }
@@ -110,7 +119,11 @@ export class StoreWriter implements BlockWriter {
           this.#underwayBytes -= bytes.byteLength
           this.#keep({ kind: 'file', key, sizeBytes: bytes.byteLength, fileId }, 0)
         },
-        (error) => this.#fail(error, bytes.byteLength, 1),
+        (error) => {
+          this.#underwayBytes -= bytes.byteLength
+          this.#underwayBlocks--
+          this.#fail(error)
+        },
       )
       .finally(() => {
         this.#writing.delete(name)
@@ -137,22 +150,22 @@ export class StoreWriter implements BlockWriter {
     for (const name of names) this.#writing.add(name)
     this.#commits = this.#commits.then(async () => {
       const files = batch.filter((kept) => kept.kind === 'file')
+      let unneeded: FileName[] = files
       try {
         this.#throwFailure()
         await this.#files.syncShards(files)
-        const replaced = await this.#catalog.change(() => batch.flatMap((kept) => this.#apply(kept)))
-        this.#underwayBytes -= batchBytes
-        this.#underwayBlocks -= batch.length
-        await this.#files.remove(replaced)
+        unneeded = await this.#catalog.change(() => batch.flatMap((kept) => this.#apply(kept)))
       } catch (error) {
-        this.#fail(error, batchBytes, batch.length)
-        await this.#files.remove(files).catch(() => {})
-      } finally {
-        this.#files.settle(files)
-        for (const name of names) this.#writing.delete(name)
-        for (const kept of batch) if (kept.kind === 'touch') this.#catalog.letGo(nameOf(kept.key))
-        this.#moved()
+        this.#fail(error)
       }
+      this.#underwayBytes -= batchBytes
+      this.#underwayBlocks -= batch.length
+      // One that stays behind is an orphan, which a later sweep removes.
+      await this.#files.remove(unneeded).catch(() => {})
+      this.#files.settle(files)
+      for (const name of names) this.#writing.delete(name)
+      for (const kept of batch) if (kept.kind === 'touch') this.#catalog.letGo(nameOf(kept.key))
+      this.#moved()
     })
   }
 
@@ -182,10 +195,8 @@ export class StoreWriter implements BlockWriter {
     return []
   }
 
-  #fail(error: unknown, bytes: number, blocks: number): void {
+  #fail(error: unknown): void {
     this.#failure ??= writeError(error, this.#catalog.directory)
-    this.#underwayBytes -= bytes
-    this.#underwayBlocks -= blocks
   }
 
   #moved(): void {

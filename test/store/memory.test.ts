@@ -2,8 +2,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Block } from '../../src/core/block.ts'
+import type { BlockFiles } from '../../src/store/block-files.ts'
+import { Catalog } from '../../src/store/catalog.ts'
 import { memoryTable, openMemoryStore } from '../../src/store/memory.ts'
-import { MemoryDisk } from '../../src/store/memory-disk.ts'
+import { MemoryDisk, openMemoryDisk } from '../../src/store/memory-disk.ts'
+import { StoreWriter } from '../../src/store/writer.ts'
 import { deps, node, putAll, raw } from './stores.ts'
 
 const large = (salt: string) => raw(Buffer.alloc(100_000, salt))
@@ -176,4 +179,61 @@ test('a table by itself needs no store', async () => {
     [['a', 1]],
   )
   assert.equal(writes, 1, 'writes that are asked for together share a commit')
+})
+
+test('a writer that ends before it has flushed takes its blocks with it', async () => {
+  const disk = new MemoryDisk()
+  const store = await openMemoryStore({ ...deps, disk })
+  const blocks = Array.from({ length: 40 }, (_, index) => large(`${index}`))
+  using lease = store.lease('test')
+  {
+    await using writer = store.writer(lease)
+    for (const block of blocks) await writer.put(block)
+    await writer.put(raw('small'))
+  }
+  assert.equal(disk.files.size, store.stats().blocks, 'files that no block names are gone')
+  assert.equal(store.has(raw('small').cid), false)
+  const { cid } = blocks[0]!
+  await using next = store.writer(lease)
+  await next.put(blocks[0]!)
+  await next.flush()
+  assert.deepEqual((await store.get(cid)).bytes, blocks[0]!.bytes)
+})
+
+test('a disk that is full takes nothing from what a failed writer had written', async () => {
+  const disk = new MemoryDisk()
+  let room = 12
+  const commit = async () => {
+    if (room-- <= 0) throw fullDisk()
+  }
+  const store = await openMemoryStore({ ...deps, disk, commit })
+  const blocks = Array.from({ length: 400 }, (_, index) => large(`${index}`))
+  await assert.rejects(putAll(store, blocks), { code: 'STORE_FULL' })
+  room = Number.POSITIVE_INFINITY
+  await store.gc()
+  assert.equal(disk.files.size, 0, 'nothing counts as underway any more')
+  await putAll(store, blocks)
+})
+
+test('a file that cannot be removed costs no block', async () => {
+  const { environment, files } = openMemoryDisk(new MemoryDisk(), async () => {})
+  const catalog = new Catalog(environment, 'memory')
+  const stubborn = new Proxy(files, {
+    get: (target, name: keyof BlockFiles) =>
+      name === 'remove' ? () => Promise.reject(new Error('busy')) : target[name].bind(target),
+  })
+  const writer = () => new StoreWriter({ catalog, files: stubborn })
+  await using first = writer()
+  await using second = writer()
+  // Both have written it before either has flushed: the second file is one too many.
+  await first.put(large('twice'))
+  await second.put(large('twice'))
+  await second.put(large('once'))
+  await first.flush()
+  await second.flush()
+  for (const block of [large('twice'), large('once')]) {
+    const entry = catalog.entry(block.cid.multihash.bytes)
+    assert.equal(entry?.kind, 'file')
+    assert.ok(await files.read({ key: block.cid.multihash.bytes, fileId: entry.fileId }))
+  }
 })

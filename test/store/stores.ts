@@ -82,7 +82,7 @@ export function node(children: CID[], salt = ''): Block {
 
 export async function putAll(store: Store, blocks: Block[], options: Abortable = {}): Promise<void> {
   using lease = store.lease('test')
-  const writer = store.writer(lease)
+  await using writer = store.writer(lease)
   for (const block of blocks) await writer.put(block, options)
   await writer.flush(options)
 }

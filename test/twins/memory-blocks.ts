@@ -45,6 +45,8 @@ export class MemoryBlocks implements BlockReader, BlockWriter {
 
   async flush(): Promise<void> {}
 
+  async [Symbol.asyncDispose](): Promise<void> {}
+
   delete(cid: CID): void {
     this.#blocks.delete(keyOf(cid))
   }
