@@ -47,12 +47,15 @@ export interface MembersOptions {
 export interface Members extends Membership, AsyncDisposable {
   /** To be run by whoever opened this; without them nobody is met or probed. */
   readonly workers: readonly Worker[]
+  /** `none` for a machine without the secret; whoever was `forgotten` is so for ever. */
+  readonly standing: 'member' | 'forgotten' | 'none'
   /** One sentence about this peer's place in the cluster. */
   status(): string
   /** Out of the ring from now on, still serving; durable and told when it resolves. Throws NOT_JOINED. */
   beginLeave(): Promise<void>
   /** Gone, until the next start with this identity. Throws NOT_JOINED. */
   finishLeave(): Promise<void>
+  isForgotten(peer: PeerId): boolean
   /** Puts a member out of the cluster, for ever; durable and told when it resolves. Throws MEMBER_UNKNOWN, FORGET_SELF, NOT_JOINED. */
   forget(peer: PeerId): Promise<void>
 }
@@ -122,7 +125,8 @@ class ClusterMembers implements Members {
     scope.defer(() => this.#roll.close())
     if (admission.proof()) {
       this.#roll.load()
-      if (!this.#roll.isForgotten(this.self)) await this.#roll.claim({})
+      if (this.standing === 'member') await this.#roll.claim({})
+      else this.#deps.log.warn(this.status())
     }
     this.#calls = scope.use(
       await openCalls({ protocol, answer: (request, from) => this.#answer(decodeRequest(request), from) }),
@@ -165,12 +169,21 @@ class ClusterMembers implements Members {
     return () => this.#listeners.delete(listen)
   }
 
+  get standing(): 'member' | 'forgotten' | 'none' {
+    if (!this.#deps.admission.proof()) return 'none'
+    return this.isForgotten(this.self) ? 'forgotten' : 'member'
+  }
+
+  isForgotten(peer: PeerId): boolean {
+    return this.#roll.isForgotten(peer)
+  }
+
   status(): string {
     const { own } = this.#roll
-    if (!this.#deps.admission.proof()) return 'this peer relays for a cluster and is no member of it'
-    if (this.#roll.isForgotten(this.self)) {
+    if (this.standing === 'none') return 'this peer relays for a cluster and is no member of it'
+    if (this.standing === 'forgotten') {
       const by = this.#roll.book.get(this.self)?.author
-      return `this peer was forgotten by ${by} and is no member any more: it needs a new identity to join again`
+      return `this peer was forgotten by ${by} and is no member any more; 'potluck join LINE' brings this machine back as a new one`
     }
     if (own?.state === 'left') return 'this peer has left its cluster; it joins again when it is started again'
     const others = [...this.#listing().values()].filter(({ peer, state }) => peer !== this.self && state !== 'left')
@@ -245,7 +258,11 @@ class ClusterMembers implements Members {
 
   readonly #onNews: OnNews = ({ entries, by, view }) => {
     this.#listed = undefined
-    for (const { kind, peer } of entries) if (kind === 'forgotten') this.#greeting.doubt(peer)
+    for (const { kind, peer } of entries) {
+      if (kind !== 'forgotten') continue
+      this.#greeting.doubt(peer)
+      if (peer === this.self && this.#calls) this.#deps.log.warn(this.status())
+    }
     // What was missing here when books were compared, others know; but not somebody who has just come to us.
     this.#probing.rollChanged(entries.filter(({ peer }) => by === undefined || peer === by))
     // Who makes news, or hears of somebody from himself, tells everybody: others pass it on with their probes.

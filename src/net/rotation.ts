@@ -90,7 +90,7 @@ export class Rotations implements Worker, AsyncDisposable {
 
   /**
    * Makes a new secret and hands it to all members but those excluded. Throws NOT_A_MEMBER for a hub or in the open network,
-   * ROTATION_REFUSED for exclusions that make no sense.
+   * ROTATION_REFUSED for its own exclusion. Whoever is excluded need not be a member any more.
    */
   async rotate({ exclude }: { exclude: readonly PeerId[] }, options: Abortable = {}): Promise<Rotated> {
     const rotation = await this.#inTurn(() => this.#begin(exclude))
@@ -133,7 +133,8 @@ export class Rotations implements Worker, AsyncDisposable {
     const held = this.#held()
     if (held?.current.kind !== 'member')
       throw new NetError('NOT_A_MEMBER', 'only a member of a private cluster can replace its secret')
-    for (const peer of exclude) requireExcludable(membership, peer)
+    if (exclude.includes(membership.self))
+      throw refused("a peer cannot shut itself out; 'potluck leave' leaves the cluster")
     const members = membership.members().filter(({ state, peer }) => state !== 'left' || peer === membership.self)
     const rotation: Rotation = {
       by: membership.self,
@@ -248,11 +249,6 @@ export class Rotations implements Worker, AsyncDisposable {
     this.#last = turn.catch(() => {})
     return turn
   }
-}
-
-function requireExcludable(membership: Membership, peer: PeerId): void {
-  if (peer === membership.self) throw refused("a peer cannot shut itself out; 'potluck leave' leaves the cluster")
-  if (!membership.member(peer)) throw refused(`${peer} is not a member; 'potluck members' shows who is`)
 }
 
 function ownRank({ generation, current, rotation }: Secrets): Rank {

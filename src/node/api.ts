@@ -131,6 +131,8 @@ export interface Status {
   network?: 'private' | 'open'
   connections?: number
   dhtServers?: number
+  /** A sentence on this peer's place in its cluster. */
+  membership?: string
   /** Of this cluster, this peer included; those that left are not counted. */
   members?: number
   membersAlive?: number

@@ -138,6 +138,17 @@ export async function writeSettings(home: Home, settings: Partial<Config>): Prom
   await home.writeConfig(`${JSON.stringify({ version: fileVersion, ...settings }, null, 2)}\n`)
 }
 
+/** Shows all settings or one, or sets one. Throws CONFIG_INVALID. */
+export async function configure(home: Home, key?: string, value?: string): Promise<Partial<Config>> {
+  const settings = await readSettings(home)
+  if (key === undefined) return mergeConfig({}, settings)
+  // Which says that there is no such key.
+  if (!Object.hasOwn(configKeys, key)) parseSetting(key, value)
+  const parsed = value === undefined ? settings[key as ConfigKey] : parseSetting(key, value)
+  if (value !== undefined) await writeSettings(home, { ...settings, [key]: parsed })
+  return { [key]: parsed ?? configKeys[key as ConfigKey].fallback }
+}
+
 /** One setting from text or JSON. Throws CONFIG_INVALID. */
 export function parseSetting(key: string, value: unknown, where = 'config'): Config[ConfigKey] {
   if (!Object.hasOwn(configKeys, key))

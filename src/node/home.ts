@@ -52,7 +52,7 @@ export class Home {
   }
 
   /** Keeps a secret that is about to be replaced, under another name. */
-  async setAside(name: 'cluster.key'): Promise<void> {
+  async setAside(name: 'cluster.key' | 'identity.key'): Promise<void> {
     await rename(this.at(name), this.at(`${name}.previous`)).catch(ignoreMissing)
   }
 

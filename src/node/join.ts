@@ -6,20 +6,21 @@ import { mergeConfig, readSettings, writeSettings } from './config.ts'
 import type { Home } from './home.ts'
 
 /**
- * `leaving` is called before another cluster's secret takes the place of the one here; it throws to prevent that.
- * Returns every bootstrap address now set, and whether the peer was in this cluster already. Throws INVITE_INVALID, HOME_INVALID.
+ * `renews` is called before another secret takes the place of the one here: true if the addresses are of the same cluster, in
+ * which the secret was replaced; it throws to prevent the join. Returns every bootstrap address now set, and whether the peer
+ * was in this cluster already. Throws INVITE_INVALID, HOME_INVALID.
  */
 export async function joinCluster(
   home: Home,
   line: string,
-  leaving: () => void,
+  renews: (addresses: readonly string[]) => boolean,
 ): Promise<{ bootstrap: string[]; same: boolean }> {
   const { key, generation, addresses } = decodeInvite(line.trim())
   const settings = await readSettings(home)
   const old = await home.readSecret('cluster.key')
-  const same = old !== undefined && holds(old, key.bytes)
-  if (!same) {
-    leaving()
+  const isHeld = old !== undefined && holds(old, key.bytes)
+  const same = isHeld || renews(addresses)
+  if (!isHeld) {
     await home.setAside('cluster.key')
     await home.writeSecret('cluster.key', encodeSecrets(secretsOf(key, generation)))
   }

@@ -17,11 +17,21 @@ import { resolvePath } from '../files/resolve.ts'
 import { writeTo } from '../files/write.ts'
 import { inviteLine } from '../net/secrets.ts'
 import type * as Api from './api.ts'
-import { type Config, configKeys, mergeConfig, parseSetting, readSettings, writeSettings } from './config.ts'
+import type { Organs } from './assemble.ts'
+import { type Config, configure, mergeConfig } from './config.ts'
 import { type Content, contentOf } from './content.ts'
 import { NodeError } from './errors.ts'
 import { joinCluster, leaveHome } from './join.ts'
-import { emptyTable, forgetMember, leaveCluster, memberInfos, requireAlone, rotateSecret } from './membership.ts'
+import {
+  emptyTable,
+  forgetMember,
+  isRenewal,
+  leaveCluster,
+  memberInfos,
+  prepareJoin,
+  requireMember,
+  rotateSecret,
+} from './membership.ts'
 import { peerNames } from './names.ts'
 import { type Online, type OnlineDeps, openOnline } from './online.ts'
 import { Operations } from './operations.ts'
@@ -34,7 +44,7 @@ export class LocalPeer implements Api.Peer {
   readonly #scope = new Scope()
   readonly #operations = new Operations()
   readonly #startedMs: number
-  readonly names: Api.PeerNames = peerNames(this.#operations, () => this.#needOnline().organs.names)
+  readonly names: Api.PeerNames = peerNames(this.#operations, () => this.#needMember().names)
   #config: Config
   #online: Online | undefined
 
@@ -217,26 +227,26 @@ export class LocalPeer implements Api.Peer {
   }
 
   async *members(options: Abortable = {}): AsyncGenerator<Api.MemberInfo> {
-    const { organs } = this.#needOnline()
+    const organs = this.#needMember()
     yield* this.#operations.stream(options, async function* () {
       yield* memberInfos(organs)
     })
   }
 
   leave(options: Api.LongOptions = {}): Promise<{ peerId: PeerId }> {
-    const { organs, host } = this.#needOnline()
+    const organs = this.#needMember()
     return this.#operations.run(options, async (signal) => {
       await leaveCluster(organs, this.#deps.clock, { signal, onProgress: options.onProgress })
       await leaveHome(this.#deps.home)
       await this.#reopen({ bootstrap: [] }, async () => {
         for (const name of ['members', 'records']) await emptyTable(this.#deps.store.table(name))
       })
-      return { peerId: host.network.self }
+      return { peerId: organs.members.self }
     })
   }
 
   forget(peer: string, options: Abortable = {}): Promise<{ peerId: PeerId }> {
-    const { organs } = this.#needOnline()
+    const organs = this.#needMember()
     return this.#operations.run(options, async (signal) => ({ peerId: await forgetMember(organs, peer, { signal }) }))
   }
 
@@ -255,18 +265,15 @@ export class LocalPeer implements Api.Peer {
   join(line: string, options: Abortable = {}): Promise<Api.Joined> {
     return this.#operations.run(options, async (signal) => {
       const { home, store } = this.#deps
-      const { bootstrap, same } = await joinCluster(home, line, () => {
-        if (this.#online) requireAlone(this.#online.organs)
-      })
-      // Who belonged to the old cluster is nothing to the new one. Records of a peer that was alone come along.
-      const forgetOld = async () => {
-        if (!same) await emptyTable(store.table('members'))
-      }
+      const renews = (addresses: readonly string[]) => !!this.#online && isRenewal(this.#online.organs, addresses)
+      const { bootstrap, same } = await joinCluster(home, line, renews)
+      const forgotten = this.#online?.organs.members.standing === 'forgotten'
+      const prepare = () => prepareJoin(home, store.table('members'), { same, forgotten })
       if (!this.#online) {
-        await forgetOld()
+        await prepare()
         return { bootstrap, connected: false }
       }
-      await this.#reopen({ network: 'private', bootstrap }, forgetOld)
+      await this.#reopen({ network: 'private', bootstrap }, prepare)
       await Promise.any(bootstrap.map((address) => this.#needOnline().host.network.connect(address, { signal }))).catch(
         () => {
           throw new NodeError('JOIN_UNREACHED', unreached, { retryable: true })
@@ -297,14 +304,8 @@ export class LocalPeer implements Api.Peer {
     }
   }
 
-  async config(key?: string, value?: string): Promise<Partial<Config>> {
-    const { home } = this.#deps
-    const settings = await readSettings(home)
-    if (key === undefined) return mergeConfig({}, settings)
-    const parsed = value === undefined ? settings[key as keyof Config] : parseSetting(key, value)
-    if (value !== undefined) await writeSettings(home, { ...settings, [key]: parsed })
-    else parseKey(key)
-    return { [key]: parsed ?? configKeys[key as keyof Config].fallback }
+  config(key?: string, value?: string): Promise<Partial<Config>> {
+    return configure(this.#deps.home, key, value)
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -321,7 +322,11 @@ export class LocalPeer implements Api.Peer {
   }
 
   #resolve(ref: string, signal: AbortSignal | undefined): Promise<Ref> {
-    return resolveRef(ref, this.#online?.organs.names, { signal })
+    return resolveRef(ref, this.#online && (() => this.#needMember().names), { signal })
+  }
+
+  #needMember(): Organs {
+    return requireMember(this.#needOnline().organs)
   }
 
   #needOnline(): Online {
@@ -389,9 +394,4 @@ const unreached =
 
 function notPinned(cid: CID): NodeError {
   return new NodeError('NOT_PINNED', `${cid} is not pinned here; 'potluck pin ls' shows what is`)
-}
-
-// Only to say that there is no such key.
-function parseKey(key: string): void {
-  if (!Object.hasOwn(configKeys, key)) parseSetting(key, undefined)
 }

@@ -3,13 +3,24 @@
 import { type Abortable, abortable } from '../base/abort.ts'
 import { type Clock, sleep } from '../base/clock.ts'
 import { limits, times } from '../core/limits.ts'
+import type { Member } from '../core/member.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { Table } from '../core/ports.ts'
 import { ringOf } from '../placement/ring.ts'
 import type { LongOptions, MemberInfo, Rotated } from './api.ts'
 import type { Organs } from './assemble.ts'
 import { NodeError } from './errors.ts'
+import type { Home } from './home.ts'
 import type { Online } from './online.ts'
+
+/** Throws NO_MEMBER on a machine that is none. */
+export function requireMember(organs: Organs): Organs {
+  const { standing } = organs.members
+  if (standing === 'none')
+    throw new NodeError('NO_MEMBER', 'only a member can do this: a hub connects and relays alone')
+  if (standing === 'forgotten') throw new NodeError('NO_MEMBER', organs.members.status())
+  return organs
+}
 
 export function memberInfos({ members }: Organs): MemberInfo[] {
   const ring = ringOf(members.view())
@@ -43,38 +54,17 @@ export async function leaveCluster(
 }
 
 /** Throws REQUEST_INVALID for this peer itself and for a peer that is no member. */
-export async function forgetMember(organs: Organs, given: string, { signal }: Abortable): Promise<PeerId> {
-  const { members } = organs
-  const peer = requireMember(organs, given)
-  const member = members.member(peer)
-  if (peer === members.self)
+export async function forgetMember({ members }: Organs, given: string, { signal }: Abortable): Promise<PeerId> {
+  const member = memberNamed(members, given)
+  if (member.peer === members.self)
     throw new NodeError('REQUEST_INVALID', "a peer cannot forget itself: 'potluck leave' is the way out")
-  if (member?.state === 'joined' && member.liveness === 'alive')
+  if (member.state === 'joined' && member.liveness === 'alive')
     throw new NodeError(
       'REQUEST_INVALID',
-      `${peer} is alive: run 'potluck leave' there, so that it hands off what it holds`,
+      `${member.peer} is alive: run 'potluck leave' there, so that it hands off what it holds`,
     )
-  await abortable(members.forget(peer), signal)
-  return peer
-}
-
-/** A peer of a cluster with others must leave it first: what they count on it for would be gone. Throws IN_CLUSTER. */
-export function requireAlone({ members }: Organs): void {
-  const others = members.members().filter(({ peer, state }) => peer !== members.self && state !== 'left')
-  if (others.length > 0)
-    throw new NodeError(
-      'IN_CLUSTER',
-      `this peer is in a cluster with ${others.length} other ${others.length === 1 ? 'member' : 'members'}: 'potluck leave' first, or use another --home`,
-    )
-}
-
-/** Deletes all that a table holds, a batch at a time. */
-export async function emptyTable(table: Table): Promise<void> {
-  for (;;) {
-    const keys = Array.from(table.range({ limit: limits.tableBatchMax }), ([key]) => key)
-    if (keys.length === 0) return
-    await table.write(keys.map((key) => ({ delete: key })))
-  }
+  await abortable(members.forget(member.peer), signal)
+  return member.peer
 }
 
 /** Makes a new secret. Who is excluded is shut out and forgotten. Throws CONFIG_INVALID in an open network, REQUEST_INVALID. */
@@ -84,18 +74,58 @@ export async function rotateSecret(
   { signal }: Abortable,
 ): Promise<Rotated> {
   if (!rotations) throw new NodeError('CONFIG_INVALID', 'an open network has no secret that could be replaced')
-  const excluded = exclude.map((peer) => requireMember(organs, peer))
+  const excluded = exclude.map((given) => excludable(organs, given))
   const rotated = await rotations.rotate({ exclude: excluded }, { signal })
   // Who has been shut out cannot come back, and what the ring counts on it for must go to others.
-  for (const peer of excluded) await organs.members.forget(peer)
+  for (const peer of excluded) if (organs.members.member(peer)) await organs.members.forget(peer)
   return rotated
 }
 
-/** The member that people mean by its PeerId, or by the end of it. Throws REQUEST_INVALID. */
-export function requireMember({ members }: Organs, given: string): PeerId {
-  const meant = members.members().filter(({ peer }) => peer === given || (given.length >= 6 && peer.endsWith(given)))
-  const [member] = meant
-  if (!member || meant.length > 1)
-    throw new NodeError('REQUEST_INVALID', `'${given}' is not a member; 'potluck members' shows all of them`)
-  return member.peer
+/** Whom a rotation shall shut out: a member, or one that was, which still has the secret. Throws REQUEST_INVALID. */
+function excludable({ members }: Organs, given: string): PeerId {
+  return members.isForgotten(given as PeerId) ? (given as PeerId) : memberNamed(members, given).peer
+}
+
+/** By its PeerId or the end of it. */
+function memberNamed(members: Organs['members'], given: string): Member {
+  const known = members.members().filter(({ peer }) => peer === given || (given.length >= 6 && peer.endsWith(given)))
+  const [member] = known
+  if (member && known.length === 1) return member
+  throw new NodeError('REQUEST_INVALID', `'${given}' is not a member; 'potluck members' shows all of them`)
+}
+
+/**
+ * Clears the way into a cluster. Who belonged to another one is nothing to it; records of a peer that was alone come along.
+ * A peer that was forgotten is so for ever: its machine comes back as a new one.
+ */
+export async function prepareJoin(
+  home: Home,
+  table: Table,
+  join: { same: boolean; forgotten: boolean },
+): Promise<void> {
+  if (!join.same) await emptyTable(table)
+  if (join.forgotten) await home.setAside('identity.key')
+}
+
+/**
+ * True if one of the addresses is of a member that is known here: the line is of this cluster, and only its secret is another.
+ * A peer of another cluster must leave it first: what its members count on this peer for would be gone. Throws IN_CLUSTER.
+ */
+export function isRenewal({ members }: Organs, addresses: readonly string[]): boolean {
+  const others = members.members().filter(({ peer, state }) => peer !== members.self && state !== 'left')
+  if (others.some(({ peer }) => addresses.some((address) => address.endsWith(`/p2p/${peer}`)))) return true
+  if (members.standing !== 'member' || others.length === 0) return false
+  throw new NodeError(
+    'IN_CLUSTER',
+    `this peer is in a cluster with ${others.length} other ${others.length === 1 ? 'member' : 'members'}: 'potluck leave' first, or use another --home`,
+  )
+}
+
+/** Deletes all that a table holds, a batch at a time. */
+export async function emptyTable(table: Table): Promise<void> {
+  for (;;) {
+    const keys = Array.from(table.range({ limit: limits.tableBatchMax }), ([key]) => key)
+    if (keys.length === 0) return
+    await table.write(keys.map((key) => ({ delete: key })))
+  }
 }

@@ -8,8 +8,12 @@ import { NodeError } from './errors.ts'
 /** What no name looks like, but a CID that was mistyped or cut does. */
 const almostCid = /^(Qm|baf|\/ipfs\/|ipfs:)/
 
-/** Throws REF_INVALID, REF_NOT_FOUND, NO_PEER, and what reading a name throws. `names` is undefined while no peer runs. */
-export async function resolveRef(text: string, names: Names | undefined, options: Abortable = {}): Promise<Ref> {
+/** Throws REF_INVALID, REF_NOT_FOUND, NO_PEER, and what reading a name throws. `names` is undefined while no peer runs, and throws where there are none. */
+export async function resolveRef(
+  text: string,
+  names: (() => Names) | undefined,
+  options: Abortable = {},
+): Promise<Ref> {
   let notCid: unknown
   try {
     return parseRef(text)
@@ -25,7 +29,7 @@ export async function resolveRef(text: string, names: Names | undefined, options
   const parts = bare.split('/')
   for (let length = parts.length; length > 0; length--) {
     const name = parts.slice(0, length).join('/')
-    const { value } = await names.get(name, options)
+    const { value } = await names().get(name, options)
     if (value === null) continue
     try {
       return parseRef([value.trim(), ...parts.slice(length)].join('/'))

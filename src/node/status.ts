@@ -13,6 +13,7 @@ export function statusOf({ host, organs }: Online, uptimeMs: number): Omit<Statu
     addresses: host.network.addresses(),
     connections: host.network.connected().length,
     dhtServers: host.dht.size(),
+    membership: organs.members.status(),
     members: members.length,
     membersAlive: members.filter(({ liveness }) => liveness === 'alive').length,
     records: keys,

@@ -150,3 +150,24 @@ test('a lost member can be forgotten, one that is alive cannot', async () => {
   assert.ok(!lines.some(({ peerId }) => peerId === ben().peerId))
   assert.equal((await get(anna(), 'door', '-r', 'all')).acks, 1)
 })
+
+test('a machine that was forgotten is told so, and comes back as a new member', async () => {
+  const line = String((await anna().run('invite')).lines[0]?.line)
+  peers[1] = await program.again('ben', ben())
+  const old = ben().peerId
+  await until('it is told', async () => (await ben().run('name', 'get', 'door')).code === 7)
+  for (const args of [['members'], ['leave'], ['name', 'set', 'door', 'red'], ['cat', 'team/handbook']]) {
+    const { code, stderr } = await ben().run(...args)
+    assert.deepEqual([code, /was forgotten by .*'potluck join LINE'/.test(stderr)], [7, true], stderr)
+  }
+  const shutOut = await anna().run('rotate', '--exclude', old)
+  assert.equal(shutOut.code, 0, shutOut.stderr)
+  assert.equal((await anna().run('rotate', '--exclude', 'nobody')).code, 2)
+  const late = await ben().run('join', line)
+  assert.notEqual(late.code, 0, 'the line is of the secret that was replaced')
+  const joined = await ben().run('join', String((await anna().run('invite')).lines[0]?.line))
+  assert.equal(joined.code, 0, joined.stderr)
+  await until('it is back', async () => (await alive(anna())).length === 2)
+  assert.equal((await alive(anna())).includes(old), false)
+  assert.equal((await get(ben(), 'door', '-r', 'all')).value, 'violet')
+})

@@ -70,6 +70,8 @@ export const registerCluster: Register = (parent) => {
       const rotated = await peer.rotate({ exclude: excluded, signal })
       await output.result(rotated, `the cluster has a new secret; ${rotated.reached.length} other members have it`)
       if (rotated.missed.length > 0) output.say(missedHint(rotated.missed, excluded.length > 0))
+      if (excluded.length > 0)
+        output.say("who was shut out stays an owner that is away: 'potluck forget PEER' drops it")
       output.say("hubs need a new line of 'potluck invite --hub'")
     },
   })

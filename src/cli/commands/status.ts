@@ -32,7 +32,7 @@ function statusText(status: Status): string {
     `peer ${status.peerId}, up ${formatTime((status.uptimeSeconds ?? 0) * 1000)}, ${status.network} network`,
     ...(status.addresses ?? []).map((address) => `  listens on ${address}`),
     `${status.connections} connections, ${status.dhtServers} DHT servers known`,
-    `cluster: ${status.membersAlive} of ${status.members} members alive; ${status.records} records here, ${status.hints} kept for others, ${status.partitionsToHandOver} partitions to hand over`,
+    `cluster: ${status.membership}; ${status.records} records here, ${status.hints} kept for others, ${status.partitionsToHandOver} partitions to hand over`,
     `sent ${formatSize(status.bytesSent ?? 0)}, received ${formatSize(status.bytesReceived ?? 0)}`,
     ...(status.workers ?? []).map(
       (worker) => `${worker.name}: ${worker.status}${worker.lastError ? ` (last error: ${worker.lastError})` : ''}`,
