@@ -17,6 +17,11 @@ export const limits = {
   writeBytesMax: 16 * MiB,
   /** Blocks that one writer may have on their way to the disk: bounds the cost of many tiny ones. */
   writeBlocksMax: 8_192,
+  /**
+   * Kept free for the day when the disk is full: a collection writes 1,000 entries at a time, on as many pages of 4 KiB at
+   * worst, and pages come free again with the second commit after.
+   */
+  reserveBytes: 8 * MiB,
   /** Files of blocks written and synced at a time: keeps an SSD busy; each holds 1 MiB. */
   fileWritesMax: 8,
   /** An identity CID carries its bytes in itself; larger ones are a way to fill memory. Kubo's figure. */

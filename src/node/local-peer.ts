@@ -36,6 +36,7 @@ import { peerNames } from './names.ts'
 import { type Online, type OnlineDeps, openOnline } from './online.ts'
 import { Operations } from './operations.ts'
 import { resolveRef } from './refs.ts'
+import { makeReserve, withReserve } from './reserve.ts'
 import { statusOf } from './status.ts'
 import { version } from './version.ts'
 
@@ -177,7 +178,10 @@ export class LocalPeer implements Api.Peer {
 
   gc(options: Api.LongOptions = {}): Promise<Api.Collected> {
     return this.#operations.run(options, async (signal) => {
-      const { blocks, bytes, kept, incomplete } = await this.#deps.store.gc({ signal, onProgress: options.onProgress })
+      const { home, store } = this.#deps
+      const collect = () => store.gc({ signal, onProgress: options.onProgress })
+      const { blocks, bytes, kept, incomplete } = await withReserve(home, collect)
+      await makeReserve(this.#deps)
       return { blocks, bytes, kept, incomplete: incomplete.map(String) }
     })
   }

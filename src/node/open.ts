@@ -11,6 +11,7 @@ import { type Config, mergeConfig, readSettings } from './config.ts'
 import type { Home } from './home.ts'
 import { LocalPeer } from './local-peer.ts'
 import { lockHome } from './lock.ts'
+import { makeReserve, withReserve } from './reserve.ts'
 
 export interface OpenOptions extends Abortable {
   home: Home
@@ -38,7 +39,8 @@ export async function openPeer({
   await using scope = new Scope()
   await home.make()
   const deps = { home, clock: systemClock, random: systemRandom, log, linksOf }
-  scope.defer(await lockHome(deps, { doing, waitMs: lockWaitMs, signal }))
+  scope.defer(await withReserve(home, () => lockHome(deps, { doing, waitMs: lockWaitMs, signal })))
+  await makeReserve(deps)
   const config = mergeConfig(flags, await readSettings(home))
   const store = scope.use(await openStore(deps, { directory: home.path }))
   const peer = new LocalPeer({ ...deps, store }, config, scope.move())
