@@ -266,6 +266,8 @@ export const limits = {
   recordsWatched: 10_000,
   /** Ballots that a compare-and-set tries: others that write the same key have their turn. */
   recordBallotsMax: 12,
+  /** Writes that share a signature: more would save little of it, and make every one of them longer by 32 bytes. */
+  recordsSignedTogether: 16,
   /** Signatures remembered as good: as many writes as come in some seconds. */
   recordVerdictsMax: 8_192,
   /** Capacity for which a member has one token: 256 for 100 GB. This and the next two are law: see placementVersion. */

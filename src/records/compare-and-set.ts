@@ -40,7 +40,7 @@ export interface CompareAndSetDeps {
 export interface CompareAndSetRequest {
   key: string
   /** Signs the write on top of a version. */
-  sign: (seen: Version) => Write
+  sign: (seen: Version) => Promise<Write>
   expected: Version
   asked: Asked
 }
@@ -60,7 +60,7 @@ export async function compareAndSet(deps: CompareAndSetDeps, request: CompareAnd
     const begun = unfinished(deps, set, prepared.answers)
     if (own && knows(set, own.id)) return await deps.coordinator.write(own, asked)
     if (!begun && !sameVersion(versionOf(set), expected)) throw mismatch(key, set)
-    own ??= begun ? undefined : sign(versionOf(set))
+    own ??= begun ? undefined : await sign(versionOf(set))
     const write = begun ?? own!
     const accepted = await majority(deps, key, { type: 'accept', key, ballot, write: write.bytes }, asked)
     round = Math.max(round, accepted.outbid)

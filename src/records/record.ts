@@ -7,19 +7,28 @@ import type { PeerId } from '../core/peer.ts'
 import type { Signer } from '../core/ports.ts'
 import { RecordsError } from './errors.ts'
 import { bytesField, countField, decoded, invalid, listField, textField } from './fields.ts'
+import { pathBytesMax, signedBytesOf, signTogether } from './signatures.ts'
 import type { PastWriteId, Sibling, SiblingSet, Vector, Version, Write } from './version.ts'
 
-/** What the signature is about: no other message of this peer begins like this. */
+/** What is signed begins so: nothing else is taken for a write. */
 const domain = 'potluck record 1'
 const idLengthMax = 64
 const signatureBytesMax = 128
 
-/** Signs a write: key, value, causal context and id. */
-export function signWrite(signer: Signer, parts: Omit<Write, 'author' | 'bytes'>): Write {
-  const { key, value, id, context, atMs } = parts
+/** What an author says. */
+export type WriteParts = Omit<Write, 'author' | 'bytes'>
+
+/** Signs writes, at most `limits.recordsSignedTogether`, with one signature: key, value, causal context and id of each. */
+export function signWrites(signer: Signer, several: readonly WriteParts[]): Write[] {
   const author = signer.self
-  const body = encode([domain, key, value ?? null, author, id, flatVector(context.seen), [...context.writes], atMs])
-  return { ...parts, author, bytes: encode([body, signer.sign(body)]) }
+  const bodies = several.map(({ key, value, id, context, atMs }) =>
+    encode([domain, key, value ?? null, author, id, flatVector(context.seen), [...context.writes], atMs]),
+  )
+  const signed = signTogether(signer, bodies)
+  return several.map((parts, index) => {
+    const { signature, path } = signed[index]!
+    return { ...parts, author, bytes: encode([bodies[index]!, signature, path]) }
+  })
 }
 
 /** A write as it was signed; the signature is not checked here. Throws RECORD_INVALID. */
@@ -43,6 +52,8 @@ export function decodeWrite(bytes: Uint8Array): Write {
 export class Verifier {
   readonly #signer: Signer
   readonly #verified = new Lru<string, Uint8Array>(limits.recordVerdictsMax)
+  /** Signatures that are good for what they are about, by author: of writes that were signed together the first is checked. */
+  readonly #signatures = new Lru<string, Uint8Array>(limits.recordVerdictsMax)
 
   constructor(signer: Signer) {
     this.#signer = signer
@@ -52,8 +63,14 @@ export class Verifier {
   check(write: Write): void {
     const known = this.#verified.get(write.id)
     if (known && sameBytes(known, write.bytes)) return
-    const [body, signature] = envelope(write.bytes)
-    if (!this.#signer.verify(write.author, body, signature)) throw invalid('a write that its author did not sign')
+    const [body, signature, path] = envelope(write.bytes)
+    const signed = signedBytesOf(body, path)
+    const name = `${write.author}/${Buffer.from(signature).toString('latin1')}`
+    const good = this.#signatures.get(name)
+    if (!good || !sameBytes(good, signed)) {
+      if (!this.#signer.verify(write.author, signed, signature)) throw invalid('a write that its author did not sign')
+      this.#signatures.set(name, signed)
+    }
     this.#verified.set(write.id, write.bytes)
   }
 
@@ -125,11 +142,12 @@ export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.byteLength === b.byteLength && Buffer.compare(a, b) === 0
 }
 
-function envelope(bytes: Uint8Array): [body: Uint8Array, signature: Uint8Array] {
-  const parts = listField(decoded(bytes, 'write'), 2, 'write')
+function envelope(bytes: Uint8Array): [body: Uint8Array, signature: Uint8Array, path: Uint8Array] {
+  const [body, signature, path] = listField(decoded(bytes, 'write'), 3, 'write')
   return [
-    bytesField(parts[0], limits.recordBodyBytesMax, 'write'),
-    bytesField(parts[1], signatureBytesMax, 'signature'),
+    bytesField(body, limits.recordBodyBytesMax, 'write'),
+    bytesField(signature, signatureBytesMax, 'signature'),
+    bytesField(path, pathBytesMax, 'signature'),
   ]
 }
 
@@ -154,7 +172,9 @@ function idsOf(value: unknown): string[] {
 
 function siblingOf(key: string, value: unknown): Sibling {
   const [store, count, bytes] = listField(value, 3, 'sibling')
-  const write = decodeWrite(bytesField(bytes, limits.recordBodyBytesMax + 2 * signatureBytesMax, 'write'))
+  const write = decodeWrite(
+    bytesField(bytes, limits.recordBodyBytesMax + 2 * signatureBytesMax + pathBytesMax, 'write'),
+  )
   if (write.key !== key) throw invalid('a write of another key')
   return { dot: { store: textField(store, idLengthMax, 'store id'), count: countField(count, 'count') }, write }
 }

@@ -7,6 +7,7 @@ import { partitionOf } from '../core/keyspace.ts'
 import { limits } from '../core/limits.ts'
 import { Acceptor } from './acceptor.ts'
 import { AntiEntropyWorker } from './anti-entropy.ts'
+import { Author } from './author.ts'
 import { compareAndSet } from './compare-and-set.ts'
 import { type Asked, Coordinator, type Outcome } from './coordinator.ts'
 import { Dots } from './dots.ts'
@@ -20,7 +21,7 @@ import { historyOf, listRecords } from './listing.ts'
 import { Peers } from './peers.ts'
 import { Presence } from './presence.ts'
 import { Puts } from './puts.ts'
-import { decodeSet, keyFault, parseVersion, signWrite, Verifier } from './record.ts'
+import { decodeSet, keyFault, parseVersion, Verifier } from './record.ts'
 import { RemovalsWorker } from './removals.ts'
 import { Replica } from './replica.ts'
 import { Rings } from './rings.ts'
@@ -75,6 +76,7 @@ export async function openRecords(deps: RecordsDeps, { copies }: RecordsOptions)
     rings,
     dots,
     verifier,
+    author: new Author({ signer, verifier }),
     replica,
     watchers,
     peers,
@@ -104,6 +106,7 @@ type Parts = Omit<RecordsDeps, 'laws'> & {
   rings: Rings
   dots: Dots
   verifier: Verifier
+  author: Author
   replica: Replica
   watchers: Watchers
   peers: Peers
@@ -222,16 +225,14 @@ class OpenRecords implements Records {
     const given = context === undefined ? undefined : parseVersion(context)
     const present = given && !isStrict ? undefined : await coordinator.present(key, asked)
     const seen = given ?? versionOf(present ?? emptySet)
-    return putResult(key, await coordinator.write(sign(seen), asked))
+    return putResult(key, await coordinator.write(await sign(seen), asked))
   }
 
-  #sign(key: string, value: Uint8Array | undefined, context: Version): Write {
-    const { random, clock, signer, verifier } = this.#parts
+  #sign(key: string, value: Uint8Array | undefined, context: Version): Promise<Write> {
+    const { random, clock, author } = this.#parts
     const id = Buffer.from(random.bytes(writeIdBytes)).toString('base64url')
     const atMs = Math.max(0, Math.round(clock.nowMs()))
-    const write = signWrite(signer, { key, value, id, context, atMs })
-    verifier.trust(write)
-    return write
+    return author.sign({ key, value, id, context, atMs })
   }
 }
 

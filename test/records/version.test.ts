@@ -2,7 +2,9 @@
 // history that its holder has heard of, without dots or vectors.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { decode, encode } from '@ipld/dag-cbor'
 import fc from 'fast-check'
+import { limits } from '../../src/core/limits.ts'
 import type { PeerId } from '../../src/core/peer.ts'
 import { realLaws } from '../../src/records/laws.ts'
 import {
@@ -10,7 +12,7 @@ import {
   decodeWrite,
   encodeSet,
   parseVersion,
-  signWrite,
+  signWrites,
   Verifier,
   versionText,
 } from '../../src/records/record.ts'
@@ -33,7 +35,7 @@ const key = 'k'
 const signer = signerOf('author' as PeerId)
 
 function write(id: string, context: Version, value: Uint8Array | undefined = new Uint8Array(1)): Write {
-  return signWrite(signer, { key, value, id, context, atMs: 0 })
+  return signWrites(signer, [{ key, value, id, context, atMs: 0 }])[0]!
 }
 
 /** What really happened: which write replaced which. */
@@ -159,9 +161,9 @@ test('a store that forgot a partition issues under another id, and hides nothing
 
 test('what is shown first does not depend on who shows it, and a value goes before a removal', () => {
   const context = versionOf(emptySet)
-  const gone = signWrite(signer, { key, value: undefined, id: 'z', context, atMs: 9 })
-  const old = signWrite(signer, { key, value: new Uint8Array(1), id: 'a', context, atMs: 1 })
-  const late = signWrite(signer, { key, value: new Uint8Array(2), id: 'b', context, atMs: 2 })
+  const gone = signWrites(signer, [{ key, value: undefined, id: 'z', context, atMs: 9 }])[0]!
+  const old = signWrites(signer, [{ key, value: new Uint8Array(1), id: 'a', context, atMs: 1 }])[0]!
+  const late = signWrites(signer, [{ key, value: new Uint8Array(2), id: 'b', context, atMs: 2 }])[0]!
   const sets = [gone, old, late].map((made, index) => issue(emptySet, made, { store: `s${index}`, count: 1 }))
   const order = shownOrder(sets.reduce(merge)).map((sibling) => sibling.write.id)
   assert.deepEqual(order, ['b', 'a', 'z'])
@@ -204,10 +206,39 @@ test('garbage is refused with an error of ours, and so is a forged write', () =>
     }),
     { numRuns: 3_000 },
   )
-  const forged = signWrite(
-    { ...signer, sign: () => new Uint8Array(32) },
-    { key, value: undefined, id: 'f', context: versionOf(emptySet), atMs: 0 },
-  )
+  const forger = { ...signer, sign: () => new Uint8Array(32) }
+  const forged = signWrites(forger, [{ key, value: undefined, id: 'f', context: versionOf(emptySet), atMs: 0 }])[0]!
   assert.throws(() => new Verifier(signer).check(forged), { code: 'RECORD_INVALID' })
   assert.throws(() => decodeSet('other', honest), { code: 'RECORD_INVALID' })
+})
+
+test('writes that share a signature are each proven by it, and no other write is', () => {
+  const parts = Array.from({ length: limits.recordsSignedTogether }, (_, index) => ({
+    key: `${key}${index}`,
+    value: Uint8Array.of(index),
+    id: `w${index}`,
+    context: versionOf(emptySet),
+    atMs: index,
+  }))
+  for (let count = 1; count <= parts.length; count++) {
+    let checks = 0
+    const verifier = new Verifier({ ...signer, verify: (...given) => checks++ < 1 && signer.verify(...given) })
+    const writes = signWrites(signer, parts.slice(0, count)).map(({ bytes }) => decodeWrite(bytes))
+    for (const [index, write] of writes.entries()) {
+      assert.deepEqual(write.value, parts[index]!.value)
+      verifier.check(write)
+    }
+    assert.equal(checks, 1)
+    // The signature and the path of one do not prove what another says.
+    const [, signature, path] = decode<Uint8Array[]>(writes[0]!.bytes)
+    const [body] = decode<Uint8Array[]>(signWrites(signer, [{ ...parts[0]!, id: 'other' }])[0]!.bytes)
+    const spliced = decodeWrite(encode([body, signature, path]))
+    assert.throws(() => verifier.check(spliced), { code: 'RECORD_INVALID' })
+    assert.throws(() => new Verifier(signer).check(spliced), { code: 'RECORD_INVALID' })
+    const inner = Buffer.concat([path!, path!]).subarray(0, path!.byteLength + 32)
+    if (inner.byteLength > path!.byteLength) {
+      const longer = encode([decode<Uint8Array[]>(writes[0]!.bytes)[0], signature, inner])
+      assert.throws(() => new Verifier(signer).check(decodeWrite(longer)), { code: 'RECORD_INVALID' })
+    }
+  }
 })
