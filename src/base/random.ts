@@ -8,8 +8,19 @@ export interface Random {
   unit(): number
 }
 
+/** A call to the operating system costs as much for this many bytes as for one. Nothing is given out twice. */
+const poolBytes = 4_096
+let pool = new Uint8Array(0)
+
 export const systemRandom: Random = {
-  bytes: (length) => getRandomValues(new Uint8Array(length)),
+  bytes: (length) => {
+    if (length > poolBytes / 16) return getRandomValues(new Uint8Array(length))
+    if (pool.byteLength < length) pool = getRandomValues(new Uint8Array(poolBytes))
+    const taken = pool.slice(0, length)
+    pool.fill(0, 0, length)
+    pool = pool.subarray(length)
+    return taken
+  },
   unit: () => Math.random(),
 }
 

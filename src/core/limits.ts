@@ -266,6 +266,9 @@ export const limits = {
   recordsWatched: 10_000,
   /** Ballots that a compare-and-set tries: others that write the same key have their turn. */
   recordBallotsMax: 12,
+  /** Records remembered as decoded, and the longest of them: 8 MB altogether. */
+  recordSetsRemembered: 4_096,
+  recordSetRememberedBytes: 2 * KiB,
   /** Writes that share a signature: more would save little of it, and make every one of them longer by 32 bytes. */
   recordsSignedTogether: 16,
   /** Signatures remembered as good: as many writes as come in some seconds. */

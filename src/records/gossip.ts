@@ -10,6 +10,8 @@ import type { PeerId } from '../core/peer.ts'
 import type { Broadcast, Membership } from '../core/ports.ts'
 import { bytesField, decoded, listField, textField } from './fields.ts'
 import { checkedKey } from './record.ts'
+import type { Stored } from './replica.ts'
+import { contextOf } from './shown.ts'
 
 const topic = 'potluck/records/1'
 
@@ -25,7 +27,8 @@ export interface GossipDeps {
 
 export class Gossip implements Disposable {
   readonly #deps: GossipDeps
-  readonly #waiting = new Map<string, News>()
+  /** As they were last; what most of them become in the end is never told, so they are encoded late. */
+  readonly #waiting = new Map<string, Stored>()
   readonly #unsubscribe: () => void
   #cancel: (() => void) | undefined
   #isQuiet = true
@@ -43,11 +46,11 @@ export class Gossip implements Disposable {
   }
 
   /** Tells a write to everybody, now or with the next message. */
-  tell(news: News): void {
+  tell(key: string, stored: Stored): void {
     // The oldest go unsaid: they have had their chance, and anti-entropy does not depend on this.
     if (this.#waiting.size >= limits.recordNewsMax) this.#waiting.delete(this.#waiting.keys().next().value!)
-    this.#waiting.delete(news[0])
-    this.#waiting.set(news[0], news)
+    this.#waiting.delete(key)
+    this.#waiting.set(key, stored)
     if (this.#isQuiet) this.#flush()
   }
 
@@ -68,19 +71,20 @@ export class Gossip implements Disposable {
 }
 
 /** Takes as much as one message carries out of what waits: whole records while they fit, then keys and versions. */
-function take(waiting: Map<string, News>): News[] {
-  const message: News[] = []
+function take(waiting: Map<string, Stored>): News[] {
+  const message: [key: string, set: Uint8Array, version: string][] = []
   let left: number = limits.recordNewsBytes
-  // The versions of all come first: a record goes whole only into what they leave.
-  const sizeOf = ([key, , version]: News) => 3 * key.length + version.length + 16
-  for (const news of waiting.values()) {
-    if (left < sizeOf(news) || message.length >= limits.recordsCarried) break
-    left -= sizeOf(news)
-    message.push(news)
-    waiting.delete(news[0])
+  for (const [key, { set, bytes }] of waiting) {
+    const version = contextOf(set)
+    // The versions of all come first: a record goes whole only into what they leave.
+    const sizeBytes = 3 * key.length + version.length + 16
+    if (left < sizeBytes || message.length >= limits.recordsCarried) break
+    left -= sizeBytes
+    message.push([key, bytes, version])
+    waiting.delete(key)
   }
   return message.map(([key, set, version]) => {
-    if (!set || set.byteLength > left) return [key, null, version]
+    if (set.byteLength > left) return [key, null, version]
     left -= set.byteLength
     return [key, set, version]
   })

@@ -82,11 +82,15 @@ export class Verifier {
 
 export function encodeSet(set: SiblingSet): Uint8Array {
   const siblings = set.siblings.map(({ dot, write }) => [dot.store, dot.count, write.bytes])
-  return encode([flatVector(set.seen), siblings, set.past.flatMap(({ rank, id }) => [rank, id])])
+  const bytes = encode([flatVector(set.seen), siblings, set.past.flatMap(({ rank, id }) => [rank, id])])
+  if (set.siblings[0]) remember(set.siblings[0].write.key, bytes, set)
+  return bytes
 }
 
 /** A set of siblings of `key`; signatures are not checked here. Throws RECORD_INVALID. */
 export function decodeSet(key: string, bytes: Uint8Array): SiblingSet {
+  const known = lately.get(key)
+  if (known && sameBytes(known.bytes, bytes)) return known.set
   const [seen, siblings, past] = listField(decoded(bytes, 'record'), 3, 'record')
   const set = {
     seen: vectorOf(seen),
@@ -96,7 +100,15 @@ export function decodeSet(key: string, bytes: Uint8Array): SiblingSet {
   for (const { dot } of set.siblings) {
     if ((set.seen.get(dot.store) ?? 0) < dot.count) throw invalid('a record that has not seen its own dots')
   }
+  remember(key, bytes, set)
   return set
+}
+
+/** What the last bytes of a key meant: one write or read meets the same bytes in several places, and decoding costs most of it. */
+const lately = new Lru<string, { bytes: Uint8Array; set: SiblingSet }>(limits.recordSetsRemembered)
+
+function remember(key: string, bytes: Uint8Array, set: SiblingSet): void {
+  if (bytes.byteLength <= limits.recordSetRememberedBytes) lately.set(key, { bytes, set })
 }
 
 /** A version as text, for callers. */

@@ -63,7 +63,7 @@ export async function openRecords(deps: RecordsDeps, { copies }: RecordsOptions)
     acceptor,
     presence,
     isDrained: () => handOff?.toHandOver().length === 0,
-    onIssued: (key, set) => gossip?.tell([key, set, contextOf(decodeSet(key, set))]),
+    onIssued: (key, stored) => gossip?.tell(key, stored),
   }
   const calls = opening.use(await deps.openCalls({ protocol, answer: answerCalls(serving) }))
   const local = (request: Parameters<typeof act>[1]) => act(serving, request, membership.self)

@@ -25,6 +25,9 @@ export class Rings {
   #earlier: View[]
   #shared: { epoch: string; byPeer: Map<PeerId, number[]> } = { epoch: '', byPeer: new Map() }
 
+  /** Of the present ring, those that were asked for. */
+  #owners: { epoch: string; lists: Map<number, readonly PeerId[]> } = { epoch: '', lists: new Map() }
+
   private constructor(deps: RingsDeps, copies: number, earlier: View[]) {
     this.#deps = deps
     this.#copies = copies
@@ -65,7 +68,12 @@ export class Rings {
 
   /** The owners of a partition by the present ring, the primary first. */
   owners(partition: number): readonly PeerId[] {
-    return ringOf(this.#present).owners(partition, this.#copies)
+    if (this.#owners.epoch !== this.epoch) this.#owners = { epoch: this.epoch, lists: new Map() }
+    const known = this.#owners.lists.get(partition)
+    if (known) return known
+    const owners = ringOf(this.#present).owners(partition, this.#copies)
+    this.#owners.lists.set(partition, owners)
+    return owners
   }
 
   isOwner(partition: number, peer: PeerId = this.#deps.membership.self): boolean {

@@ -11,7 +11,7 @@ import { RecordsError } from './errors.ts'
 import { type Answer, type Carried, decodeRequest, encodeAnswer, type KeyHash, type Request } from './messages.ts'
 import type { Presence } from './presence.ts'
 import { decodeWrite, sameBytes } from './record.ts'
-import type { Replica } from './replica.ts'
+import type { Replica, Stored } from './replica.ts'
 import type { Rings } from './rings.ts'
 import { hashOfRecord } from './tree.ts'
 
@@ -24,7 +24,7 @@ export interface ServeDeps {
   /** True when this peer holds nothing that others own. */
   isDrained: () => boolean
   /** Called when a write was issued here for the first time. */
-  onIssued: (key: string, set: Uint8Array) => void
+  onIssued: (key: string, stored: Stored) => void
 }
 
 /** Answers requests of others; never throws. */
@@ -109,7 +109,7 @@ async function issueHere(deps: ServeDeps, { write: bytes, missing }: Request & {
   if (!isOwner && missing.length === 0)
     throw new RecordsError('RECORD_INVALID', `this peer does not own '${write.key}'`)
   const stored = await deps.replica.issue(write, missing)
-  deps.onIssued(write.key, stored.bytes)
+  deps.onIssued(write.key, stored)
   return { type: 'record', set: stored.bytes, isOwner }
 }
 

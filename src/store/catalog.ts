@@ -121,15 +121,19 @@ export class Catalog implements AsyncDisposable {
         const before = { ...this.counts }
         const done = work()
         for (const name of countNames) gained[name] = this.counts[name] - before[name]
-        for (const [name, value] of Object.entries(this.counts)) this.#meta.put(name, value)
-        this.#meta.put('generation', this.generation)
-        this.#meta.put('version', formatVersion)
+        this.#putMeta()
         return done
       })
     } catch (error) {
       for (const name of countNames) this.counts[name] -= gained[name]
       throw writeError(await reasonOf(error), this.directory)
     }
+  }
+
+  // What is there already is not written again: a change of a table alone would take two more pages to the disk.
+  #putMeta(): void {
+    const all = { ...this.counts, generation: this.generation, version: formatVersion }
+    for (const [name, value] of Object.entries(all)) if (this.#meta.get(name) !== value) this.#meta.put(name, value)
   }
 
   /** Within `change`: sets an entry and keeps the counts. */
