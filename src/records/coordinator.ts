@@ -161,7 +161,7 @@ export class Coordinator {
     const owners = plan.groups[0]!.owners
     if (owners.includes(self)) return [self]
     const live = (liveness: string) => owners.filter((owner) => plan.livenessOf(owner) === liveness)
-    const standIns = plan.standIns.length > 0 ? [...plan.standIns, self] : []
+    const standIns = plan.standIns.length > 0 && this.#stays() ? [...plan.standIns, self] : plan.standIns
     const others = [...live('alive'), ...live('suspect'), ...standIns]
     return [...new Set(plan.isPatient ? [...others, ...live('dead')] : others)]
   }
@@ -180,8 +180,8 @@ export class Coordinator {
     const [present = [], ...earlier] = groups
     if (present.length === 0) throw tooFewOwners(level ?? 'quorum', 0)
     const standIns = rings.standIns(partition).filter((peer) => livenessOf(peer) === 'alive')
-    // The last resort is this peer itself, whatever it holds otherwise.
-    const isLone = !present.includes(membership.self) && !standIns.includes(membership.self)
+    // The last resort is this peer itself, whatever it holds otherwise; but who leaves takes nothing with it.
+    const isLone = this.#stays() && !present.includes(membership.self) && !standIns.includes(membership.self)
     return {
       groups: [
         { owners: present, need: need(present.length) },
@@ -192,6 +192,12 @@ export class Coordinator {
       isPatient: isStrict || level !== undefined,
       livenessOf,
     }
+  }
+
+  /** False while this peer leaves, and after: what it kept now would go with it. */
+  #stays(): boolean {
+    const { membership } = this.#deps
+    return membership.member(membership.self)?.state === 'joined'
   }
 
   #counts(peer: PeerId, plan: Plan): boolean {

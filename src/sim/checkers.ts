@@ -210,15 +210,16 @@ export function undeliveredHints({ hints }: Pick<Ending, 'hints'>): Finding[] {
 }
 
 /**
- * A watcher at an owner was shown every version that is there at the end, if it was written while it watched. One elsewhere
- * lives by gossip, which may be lost.
+ * A watcher at an owner was shown every version that is there at the end, or what came after, if it was written while it
+ * watched. One elsewhere lives by gossip, which may be lost.
  */
 export function missedByWatchers(past: Past, { watchers, replicas }: Pick<Ending, 'watchers' | 'replicas'>): Finding[] {
   return watchers.flatMap(({ peer, sinceMs, shown }) => {
     const owned = replicas.find((replica) => replica.peer === peer)?.owned ?? new Map<string, Held>()
     return [...owned].flatMap(([key, { values }]) => {
       const fresh = values.filter((write) => (past.operation(write)?.startMs ?? 0) > sinceMs)
-      const missed = fresh.filter((write) => !shown.get(key)?.has(write))
+      const known = past.closure(shown.get(key) ?? [])
+      const missed = fresh.filter((write) => !known.has(write))
       if (missed.length === 0) return []
       const sentence = `the watcher at ${peer} was not shown ${missed.join(' ')} of ${key}`
       return [{ checker: 'watchers see every final version', sentence, key }]

@@ -28,6 +28,8 @@ export interface FaultsOptions {
 }
 
 const peersMost = 9
+/** Of three copies two may be lost. */
+const lossesMost = 2
 const dayMs = 86_400_000
 
 export class Faults {
@@ -210,7 +212,8 @@ export class Faults {
 
   /** A machine is lost, and another member is told so. */
   #forget(peer: Peer): void {
-    if (this.leaving.has(peer) || this.#members().length - this.leaving.size <= 3) return
+    if (this.wiped.size >= lossesMost || this.leaving.has(peer)) return
+    if (this.#members().length - this.leaving.size <= 3) return
     this.#history.event(`${peer.name} is lost`)
     this.#cluster.crash(peer, { power: true })
     this.#workload.abandon(peer)
@@ -228,7 +231,7 @@ export class Faults {
   }
 
   #wipe(peer: Peer): void {
-    if (this.wiped.size > 0) return
+    if (this.wiped.size >= lossesMost) return
     const awayMs = this.#between(500, 10_000)
     this.#history.event(`${peer.name} loses its disk, and is back after ${seconds(awayMs)} s`)
     this.#cluster.wipe(peer)
