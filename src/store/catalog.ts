@@ -5,8 +5,9 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { open } from 'lmdb'
 import { sentenceOf } from '../base/errors.ts'
+import { headProblem } from './catalog-head.ts'
 import { decodeEntry, type Entry, encodeEntry } from './entry.ts'
-import { StoreError, writeError } from './errors.ts'
+import { catalogDamaged, isDamage, StoreError, writeError } from './errors.ts'
 
 export interface Counts {
   blocks: number
@@ -67,10 +68,11 @@ export class Catalog implements AsyncDisposable {
     const binary = { encoding: 'binary', keyEncoding: 'binary' } as const
     this.directory = directory
     this.#root = root
-    this.#index = root.openDB<Uint8Array, Uint8Array>({ name: 'index', ...binary })
-    this.inline = root.openDB<Uint8Array, Uint8Array>({ name: 'inline', ...binary })
-    this.pins = root.openDB<Uint8Array, Uint8Array>({ name: 'pins', ...binary })
-    this.tables = root.openDB<Uint8Array, string>({ name: 'tables', encoding: 'binary' })
+    const map = (name: string) => new ReadableMap(root.openDB<Uint8Array, Uint8Array>({ name, ...binary }), directory)
+    this.#index = map('index')
+    this.inline = map('inline')
+    this.pins = map('pins')
+    this.tables = new ReadableMap(root.openDB<Uint8Array, string>({ name: 'tables', encoding: 'binary' }), directory)
     this.#meta = root.openDB<number, string>({ name: 'meta' })
     const version = this.#meta.get('version') ?? formatVersion
     if (version > formatVersion)
@@ -92,13 +94,14 @@ export class Catalog implements AsyncDisposable {
     const path = join(directory, 'catalog')
     try {
       await mkdir(path, { recursive: true, mode: 0o700 })
+      const problem = await headProblem(join(path, 'data.mdb'))
+      if (problem) throw catalogDamaged(path, problem)
       // What a failed commit does to lmdb's batches by turn and to its overlapping syncs: promises are rejected that
       // nobody can catch, and others never settle. Without both, one promise says whether a change is durable.
       return new Catalog(open({ path, maxDbs: 8, eventTurnBatching: false, overlappingSync: false }), path)
     } catch (error) {
       if (error instanceof StoreError) throw error
-      const why = `the catalog ${path} cannot be opened (${sentenceOf(error)}); if its disk is sound, restore it from a backup, or move it away: blocks are then found again by their files`
-      throw new StoreError('CATALOG_DAMAGED', why, { cause: error })
+      throw catalogDamaged(path, sentenceOf(error), error)
     }
   }
 
@@ -174,6 +177,61 @@ export class Catalog implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#root.close()
+  }
+}
+
+/** A map whose reads tell damage as what it is. Writes are told by their transaction. */
+class ReadableMap<Value, Key> implements OrderedMap<Value, Key> {
+  readonly #map: OrderedMap<Value, Key>
+  readonly #directory: string
+
+  constructor(map: OrderedMap<Value, Key>, directory: string) {
+    this.#map = map
+    this.#directory = directory
+  }
+
+  get(key: Key): Value | undefined {
+    try {
+      return this.#map.get(key)
+    } catch (error) {
+      throw this.#told(error)
+    }
+  }
+
+  doesExist(key: Key): boolean {
+    try {
+      return this.#map.doesExist(key)
+    } catch (error) {
+      throw this.#told(error)
+    }
+  }
+
+  getCount(): number {
+    try {
+      return this.#map.getCount()
+    } catch (error) {
+      throw this.#told(error)
+    }
+  }
+
+  *getRange(options: Parameters<OrderedMap<Value, Key>['getRange']>[0]): Generator<{ key: Key; value: Value }> {
+    try {
+      yield* this.#map.getRange(options)
+    } catch (error) {
+      throw this.#told(error)
+    }
+  }
+
+  put(key: Key, value: Value): unknown {
+    return this.#map.put(key, value)
+  }
+
+  remove(key: Key): unknown {
+    return this.#map.remove(key)
+  }
+
+  #told(error: unknown): unknown {
+    return isDamage(error) ? catalogDamaged(this.#directory, sentenceOf(error), error) : error
   }
 }
 
