@@ -2,9 +2,10 @@
 // the organs. Content operations hold a lease, so that gc never takes what they are working on.
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { CID } from 'multiformats/cid'
+import { CID } from 'multiformats/cid'
 import type { Abortable } from '../base/abort.ts'
 import { Scope } from '../base/scope.ts'
+import { codecs } from '../core/block.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { Lease } from '../core/ports.ts'
 import { lastName, type Ref } from '../core/ref.ts'
@@ -163,7 +164,9 @@ export class LocalPeer implements Api.Peer {
       const { root, path } = await this.#resolve(ref, signal)
       const cid = path.length === 0 ? root : (await resolvePath(store, { root, path }, { signal })).cid
       if (!(await store.pins.remove(cid))) throw notPinned(cid)
-      await this.#online?.organs.announcer.withdraw(cid)
+      // What is announced is the multihash, which a pin under another codec may still need.
+      const needed = Object.values(codecs).some((code) => store.pins.get(CID.createV1(code, cid.multihash)))
+      if (!needed) await this.#online?.organs.announcer.withdraw(cid)
       return { cid: cid.toString(), copies: 0, held: 0, holders: [], state: 'held' }
     })
   }

@@ -5,7 +5,10 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { after, test } from 'node:test'
+import { CID } from 'multiformats/cid'
+import { codecs } from '../../src/core/block.ts'
 import { Home } from '../../src/node/home.ts'
 import type { LocalPeer } from '../../src/node/local-peer.ts'
 import { openPeer } from '../../src/node/open.ts'
@@ -140,3 +143,19 @@ test('a deadline ends a search for what nobody has', () =>
     const found = await Array.fromAsync(eve.find(nobody, { signal: signal() }))
     assert.deepEqual(found, [])
   }))
+
+test('what is announced stays so while a pin under another codec needs it', async () => {
+  await using peer = await open('codecs')
+  const announcing = async () => {
+    const status = await peer.status()
+    return 'workers' in status && status.workers?.find(({ name }) => name === 'announcing')?.status
+  }
+  // One byte that is a file, and a number in CBOR.
+  const { cid } = await peer.add(Readable.from([Uint8Array.of(1)]))
+  const number = CID.createV1(codecs.dagCbor, CID.parse(cid).multihash).toString()
+  await peer.pinAdd(number)
+  await peer.pinRemove(cid)
+  assert.match(String(await announcing()), / of 1 roots/)
+  await peer.pinRemove(number)
+  assert.equal(await announcing(), 'nothing to announce')
+})
