@@ -1,11 +1,17 @@
 // Content for one operation: blocks of the store and, when the peer is online, of whoever provides the root. Without a
 // running peer a block that is not here cannot be had, and the error says so.
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { CID } from 'multiformats/cid'
 import type { Abortable } from '../base/abort.ts'
 import { codeOf } from '../base/errors.ts'
+import type { Random } from '../base/random.ts'
 import { codecs } from '../core/block.ts'
 import type { BlockReader, BlockStore, FetchReport, FetchSession, Lease, LinksOf } from '../core/ports.ts'
-import type { LongOptions } from './api.ts'
+import type { Ref } from '../core/ref.ts'
+import { resolvePath } from '../files/resolve.ts'
+import { type Written, writeTo } from '../files/write.ts'
+import type { GetOptions, LongOptions } from './api.ts'
 import { NodeError } from './errors.ts'
 import type { Online } from './online.ts'
 
@@ -64,4 +70,27 @@ function offlineContent(store: BlockStore, linksOf: LinksOf, lease: Lease): Cont
     report: () => ({ blocks: 0, bytes: 0, sources: {} }),
     [Symbol.asyncDispose]: async () => {},
   }
+}
+
+/** Brings what a REF means and writes it to `output`, or under `name` in the working folder. Throws what `writeTo` throws. */
+export async function writeContent(
+  content: Content,
+  resolved: Ref,
+  random: Random,
+  { output, name, overwrite = false, signal, onProgress }: GetOptions & { name: string },
+): Promise<{ cid: CID; written: Written }> {
+  const target = await resolvePath(content, resolved, { signal })
+  await content.bring(target.cid, { signal })
+  const named = output ?? name
+  // As `cp` does: a file given a folder goes into it under its own name.
+  const path = target.type === 'file' && (await isFolder(named)) ? join(named, name) : named
+  const written = await writeTo({ reader: content, random }, target.cid, path, { signal, onProgress, overwrite })
+  return { cid: target.cid, written }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return await stat(path).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  )
 }

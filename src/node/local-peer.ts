@@ -1,7 +1,5 @@
 // A peer in this process. It holds the store, and the online part while there is one; each method is a short script over
 // the organs. Content operations hold a lease, so that gc never takes what they are working on.
-import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
 import { CID } from 'multiformats/cid'
 import type { Abortable } from '../base/abort.ts'
 import { Scope } from '../base/scope.ts'
@@ -15,12 +13,11 @@ import { listDirectory } from '../files/list.ts'
 import { profileNamed } from '../files/profiles.ts'
 import { readFile } from '../files/read.ts'
 import { resolvePath } from '../files/resolve.ts'
-import { writeTo } from '../files/write.ts'
 import { inviteLine } from '../net/secrets.ts'
 import type * as Api from './api.ts'
 import type { Organs } from './assemble.ts'
 import { type Config, configure, mergeConfig } from './config.ts'
-import { type Content, contentOf } from './content.ts'
+import { type Content, contentOf, writeContent } from './content.ts'
 import { NodeError } from './errors.ts'
 import { joinCluster, leaveHome } from './join.ts'
 import {
@@ -98,19 +95,15 @@ export class LocalPeer implements Api.Peer {
   get(ref: string, options: Api.GetOptions = {}): Promise<Api.Got> {
     const { clock } = this.#deps
     const startedMs = clock.monotonicMs()
-    return this.#withContent(ref, 'get', options, async (content, { root, path }, signal) => {
-      const target = await resolvePath(content, { root, path }, { signal })
-      await content.bring(target.cid, { signal })
-      const named = options.output ?? lastName(ref)
-      // As `cp` does: a file given a folder goes into it under its own name.
-      const intoFolder = target.type === 'file' && (await isFolder(named))
-      const output = intoFolder ? join(named, lastName(ref)) : named
-      const { overwrite = false, onProgress } = options
-      const deps = { reader: content, random: this.#deps.random }
-      const written = await writeTo(deps, target.cid, output, { signal, onProgress, overwrite })
+    return this.#withContent(ref, 'get', options, async (content, resolved, signal) => {
+      const { cid, written } = await writeContent(content, resolved, this.#deps.random, {
+        ...options,
+        name: lastName(ref),
+        signal,
+      })
       const seconds = (clock.monotonicMs() - startedMs) / 1000
       return {
-        cid: target.cid.toString(),
+        cid: cid.toString(),
         path: written.path,
         size: written.sizeBytes,
         seconds,
@@ -387,13 +380,6 @@ export class LocalPeer implements Api.Peer {
     const holders = here && this.#online ? [this.#online.host.network.self] : []
     return { cid: cid.toString(), copies: 1, held: here ? 1 : 0, holders, state: here ? 'held' : 'incomplete' }
   }
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  return await stat(path).then(
-    (stats) => stats.isDirectory(),
-    () => false,
-  )
 }
 
 const unreached =

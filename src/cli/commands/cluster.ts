@@ -58,6 +58,10 @@ export const registerCluster: Register = (parent) => {
       await output.result(joined, `joined; ${next}`)
     },
   })
+  registerRotate(parent)
+}
+
+const registerRotate: Register = (parent) =>
   define(parent, {
     name: 'rotate',
     summary: "replace the cluster's secret; lines of 'potluck invite' from before let nobody in any more",
@@ -70,12 +74,9 @@ export const registerCluster: Register = (parent) => {
       const rotated = await peer.rotate({ exclude: excluded, signal })
       await output.result(rotated, `the cluster has a new secret; ${rotated.reached.length} other members have it`)
       if (rotated.missed.length > 0) output.say(missedHint(rotated.missed, excluded.length > 0))
-      if (excluded.length > 0)
-        output.say("who was shut out stays an owner that is away: 'potluck forget PEER' drops it")
       output.say("hubs need a new line of 'potluck invite --hub'")
     },
   })
-}
 
 function missedHint(missed: string[], shutOut: boolean): string {
   const days = times.rotationOverlapMs / 86_400_000
