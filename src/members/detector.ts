@@ -334,7 +334,8 @@ export class Detector {
   #onOpinion(opinion: Opinion): void {
     const { peer, incarnation, liveness, from } = opinion
     if (peer === this.#self) {
-      if (incarnation < this.#incarnation) return
+      // Nobody can have met an incarnation that we never claimed; of one from before our disk was lost, our signed claim tells.
+      if (incarnation !== this.#incarnation) return
       // A doubt about us may be right: but many voices are one doubt.
       if (incarnation > this.#doubted) this.#worsen(1)
       this.#doubted = Math.max(this.#doubted, incarnation)
@@ -342,7 +343,8 @@ export class Detector {
       return
     }
     const watched = this.#watched.get(peer)
-    if (!watched || incarnation < watched.incarnation || watched.liveness === 'dead') return
+    // Doubts carry no signature: one of an incarnation that nobody claimed could never be answered.
+    if (!watched || incarnation !== watched.incarnation || watched.liveness === 'dead') return
     if (from === this.#self || this.#isResting) return
     const wasHeard = this.#nowMs - watched.heardMs < 2 * times.probeEveryMs
     if (liveness === 'suspect' || wasHeard) {

@@ -94,7 +94,7 @@ export const configKeys: KeyDocs = {
     fallback: 100e9,
     explain: 'what this machine gives to the cluster, such as 500GB; 0 keeps nothing for others',
     parse: (value) => {
-      const bytes = typeof value === 'string' ? parseSize(value) : value
+      const bytes = typeof value === 'string' ? sizeOf(value) : value
       if (typeof bytes === 'number' && Number.isSafeInteger(bytes) && bytes >= 0) return bytes
       throw invalid('a size such as 500GB')
     },
@@ -168,6 +168,14 @@ export function mergeConfig(flags: Partial<Config>, settings: Partial<Config>): 
   const keys = Object.keys(configKeys) as ConfigKey[]
   const merged = keys.map((key) => [key, flags[key] ?? settings[key] ?? configKeys[key].fallback])
   return Object.freeze(Object.fromEntries(merged)) as Config
+}
+
+function sizeOf(text: string): number | undefined {
+  try {
+    return parseSize(text)
+  } catch {
+    return undefined
+  }
 }
 
 function invalid(expected: string): Error {

@@ -19,6 +19,7 @@ export type NodeErrorCode =
   | 'HOME_INVALID'
   | 'IN_CLUSTER'
   | 'JOIN_UNREACHED'
+  | 'NO_HEIR'
   | 'NO_MEMBER'
   | 'NO_PEER'
   | 'NOT_PINNED'
@@ -190,6 +191,7 @@ const meanings: Record<AnyErrorCode, Row> = {
   HOME_INVALID: [failed, 500],
   IN_CLUSTER: [failed, 409],
   JOIN_UNREACHED: [unavailable, 502],
+  NO_HEIR: [unavailable, 503],
   NO_MEMBER: [refused, 403],
   NO_PEER: [noPeer, 503],
   NOT_PINNED: [notFound, 404],

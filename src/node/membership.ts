@@ -37,12 +37,16 @@ export function memberInfos({ members }: Organs): MemberInfo[] {
   }))
 }
 
-/** Hands everything off, then leaves. Ends early only by the signal; the member then stays `leaving` and goes on handing off. */
+/**
+ * Hands everything off, then leaves. Ends early only by the signal; the member then stays `leaving` and goes on handing off.
+ * Throws NO_HEIR.
+ */
 export async function leaveCluster(
-  { members, records }: Organs,
+  { members, records }: Pick<Organs, 'members' | 'records'>,
   clock: Clock,
   { signal, onProgress }: LongOptions,
 ): Promise<void> {
+  requireHeirs({ members, records })
   await members.beginLeave()
   const total = records.status().partitionsToHandOver
   while (!records.drained()) {
@@ -51,6 +55,21 @@ export async function leaveCluster(
     await sleep(clock, times.drainPollMs, signal)
   }
   await abortable(members.finishLeave(), signal)
+}
+
+// Whoever begins to leave owns nothing any more: without anybody to hand to, all that it holds would be out of reach.
+function requireHeirs({ members, records }: Pick<Organs, 'members' | 'records'>): void {
+  const heirs = members
+    .members()
+    .filter(({ peer, state, capacity }) => peer !== members.self && state === 'joined' && capacity > 0)
+  if (heirs.some(({ liveness }) => liveness !== 'dead') || records.status().keys === 0) return
+  throw new NodeError(
+    'NO_HEIR',
+    heirs.length === 0
+      ? 'no other member gives any space, so nobody can take over what this peer keeps; to end it for good, stop it and delete its home'
+      : 'none of the members that could take over what this peer keeps is alive now; try again when one is back',
+    { retryable: heirs.length > 0 },
+  )
 }
 
 /** Throws REQUEST_INVALID for this peer itself and for a peer that is no member. */

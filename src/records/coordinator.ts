@@ -300,10 +300,15 @@ export class Coordinator {
 function noAnswer(): void {}
 
 function tooFewOwners(level: Level, owners: number): RecordsError {
-  const choices =
-    owners === 0 ? 'no member gives any space: give one a capacity' : `choose one, quorum, all, or 1 to ${owners}`
+  if (owners === 0)
+    return new RecordsError(
+      'QUORUM_UNAVAILABLE',
+      "no member gives any space, so nothing can be kept: 'potluck config capacity 10GB' on one of them, and start it again",
+    )
+  const members = owners === 1 ? 'one member' : `${owners} members`
+  const choices = owners === 1 ? 'choose one' : `choose one, quorum, all, or a number up to ${owners}`
   return new RecordsError(
     'QUORUM_UNAVAILABLE',
-    `${level} copies were asked for and each key has ${owners} owners here; ${choices}`,
+    `${level} copies were asked for, and each name is kept by ${members} here; ${choices}`,
   )
 }

@@ -171,3 +171,11 @@ test('a machine that was forgotten is told so, and comes back as a new member', 
   assert.equal((await alive(anna())).includes(old), false)
   assert.equal((await get(ben(), 'door', '-r', 'all')).value, 'violet')
 })
+
+test('a peer does not begin to leave while nobody could take over what it keeps', async () => {
+  const lone = await program.start('lone')
+  assert.equal((await lone.run('name', 'set', 'only/copy', 'here')).code, 0)
+  const refused = await lone.run('leave')
+  assert.deepEqual([refused.code, /nobody can take over/.test(refused.stderr)], [4, true], refused.stderr)
+  assert.equal((await get(lone, 'only/copy')).value, 'here')
+})

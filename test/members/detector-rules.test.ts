@@ -184,14 +184,24 @@ test('a death that others tell of is believed of somebody who was not heard late
   assert.equal(stage.detector.livenessOf(peer), 'alive')
 })
 
-test('doubts about ourselves are refuted, those of the past are not', () => {
+test('doubts about ourselves are refuted, those of the past and of what nobody has claimed are not', () => {
   const stage = new Stage(3, allAnswer)
   const [from] = stage.others as [PeerId]
   const doubt = (incarnation: number) =>
     stage.feed({ kind: 'opinion', opinion: { peer: stage.self, incarnation, liveness: 'suspect', from } })
   assert.deepEqual(doubt(0), [])
   assert.deepEqual(doubt(1), [{ kind: 'refute', incarnation: 1 }])
-  assert.deepEqual(doubt(4), [{ kind: 'refute', incarnation: 4 }])
+  // A refutation of this one would be a number that no message can carry.
+  for (const never of [4, Number.MAX_SAFE_INTEGER]) assert.deepEqual(doubt(never), [])
+})
+
+test('a doubt that its subject could never answer is not heard', () => {
+  const stage = new Stage(3, allAnswer)
+  const [peer, from] = stage.others as [PeerId, PeerId]
+  const incarnation = Number.MAX_SAFE_INTEGER
+  for (const liveness of ['suspect', 'dead'] as const)
+    assert.deepEqual(stage.feed({ kind: 'opinion', opinion: { peer, incarnation, liveness, from } }), [])
+  assert.deepEqual([stage.detector.livenessOf(peer), stage.detector.doubtAbout(peer)], ['alive', undefined])
 })
 
 test('a connection that is lost is a reason to look at once, and none to suspect', () => {
