@@ -60,7 +60,7 @@ export interface BlockWriter extends AsyncDisposable {
 
 export type TableOperation = { put: string; value: Uint8Array } | { delete: string }
 
-/** A durable, ordered map with string keys (compared by code unit). Organs keep their state in Tables of their own. */
+/** A durable, ordered map with string keys, compared by code point (as their UTF-8 bytes). Organs keep their state in Tables of their own. */
 export interface Table {
   get(key: string): Uint8Array | undefined
   /** Entries with `from <= key < to`, in key order. Safe while the table changes. */

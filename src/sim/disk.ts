@@ -1,6 +1,7 @@
 // The disk of a simulated machine. A write is seen once it is committed and survives once it is synced, a little later, as
 // with the real catalog; a crash takes everything that was not synced, except that a random beginning of the queue may have
 // reached the disk all the same. Disks can be slow, full, or liars that acknowledge before they sync.
+import { compareByCodePoint } from '../base/code-points.ts'
 import type { Random } from '../base/random.ts'
 import type { Table, TableOperation } from '../core/ports.ts'
 import type { PeerClock } from './clock.ts'
@@ -106,12 +107,12 @@ export class MountedDisk {
   ): Iterable<[string, Uint8Array]> {
     const entries = this.#seen.get(table)
     if (!entries) return
-    const keys = this.#sorted.get(table) ?? [...entries.keys()].sort(byCodeUnit)
+    const keys = this.#sorted.get(table) ?? [...entries.keys()].sort(compareByCodePoint)
     this.#sorted.set(table, keys)
     let given = 0
     for (let at = firstAtLeast(keys, from); at < keys.length && given < limit; at++) {
       const key = keys[at]!
-      if (to !== undefined && key >= to) return
+      if (to !== undefined && compareByCodePoint(key, to) >= 0) return
       const value = entries.get(key)
       if (value === undefined) continue
       given++
@@ -176,16 +177,12 @@ function copyOf(tables: Tables): Tables {
   return new Map([...tables].map(([name, entries]) => [name, new Map(entries)]))
 }
 
-function byCodeUnit(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0
-}
-
 function firstAtLeast(keys: string[], wanted: string): number {
   let low = 0
   let high = keys.length
   while (low < high) {
     const middle = (low + high) >>> 1
-    if (keys[middle]! < wanted) low = middle + 1
+    if (compareByCodePoint(keys[middle]!, wanted) < 0) low = middle + 1
     else high = middle
   }
   return low

@@ -181,7 +181,10 @@ interface Keys<Key> {
   keyOf(text: string): Key
 }
 
-const textKeys: Keys<string> = { textOf: (key) => key, keyOf: (text) => text }
+const textKeys: Keys<string> = {
+  textOf: (key) => nameOf(Buffer.from(key)),
+  keyOf: (text) => Buffer.from(text, 'latin1').toString(),
+}
 const binaryKeys: Keys<Uint8Array> = {
   textOf: nameOf,
   keyOf: (text) => new Uint8Array(Buffer.from(text, 'latin1')),
@@ -191,7 +194,7 @@ class MemoryMap<Value, Key> implements OrderedMap<Value, Key> {
   readonly name: string
   readonly #keys: Keys<Key>
   readonly #entries: Map<string, Value>
-  /** By code unit. */
+  /** By code unit, which for these texts is by byte. */
   readonly #sorted: string[]
   readonly #change: (text: string, value: Value | undefined) => void
 

@@ -1,5 +1,6 @@
 // The twin of the durable Table: an ordered map in memory. What was written survives as long as the object does, so a
 // test restarts an organ by opening it again over the same table. `failWrites` plays a disk that gives up.
+import { compareByCodePoint } from '../../src/base/code-points.ts'
 import type { Table, TableOperation } from '../../src/core/ports.ts'
 
 export class MemoryTable implements Table {
@@ -28,12 +29,12 @@ export class MemoryTable implements Table {
     to?: string
     limit?: number
   }): Iterable<[key: string, value: Uint8Array]> {
-    this.#sorted ??= [...this.#entries.keys()].sort(compareByCodeUnit)
+    this.#sorted ??= [...this.#entries.keys()].sort(compareByCodePoint)
     const keys = this.#sorted
     let given = 0
     for (let index = from === undefined ? 0 : firstAtLeast(keys, from); index < keys.length && given < limit; index++) {
       const key = keys[index]!
-      if (to !== undefined && key >= to) return
+      if (to !== undefined && compareByCodePoint(key, to) >= 0) return
       const value = this.#entries.get(key)
       if (value === undefined) continue
       given++
@@ -53,16 +54,12 @@ export class MemoryTable implements Table {
   }
 }
 
-function compareByCodeUnit(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0
-}
-
 function firstAtLeast(keys: string[], wanted: string): number {
   let low = 0
   let high = keys.length
   while (low < high) {
     const middle = (low + high) >>> 1
-    if (keys[middle]! < wanted) low = middle + 1
+    if (compareByCodePoint(keys[middle]!, wanted) < 0) low = middle + 1
     else high = middle
   }
   return low
