@@ -15,7 +15,7 @@ export abstract class CodedError<Code extends string = string> extends Error {
   }
 }
 
-export type BaseErrorCode = 'TIMED_OUT' | 'TRUNCATED' | 'FRAME_TOO_LARGE'
+export type BaseErrorCode = 'TIMED_OUT' | 'TRUNCATED' | 'FRAME_TOO_LARGE' | 'PROTOBUF_INVALID'
 
 export class BaseError extends CodedError<BaseErrorCode> {}
 

@@ -33,6 +33,8 @@ export class RemotePeer implements Api.Peer {
     list: (prefix = '', options = {}) => this.#many('name/ls', { prefix }, options),
     watch: (prefix = '', options = {}) => this.#many('name/watch', { prefix }, options),
     history: (name, options = {}) => this.#many('name/history', { name }, options),
+    publish: (ref, { signal, lifetimeMs } = {}) => this.#one('name/publish', { ref, lifetimeMs }, { signal }),
+    resolve: (name, options = {}) => this.#one('name/resolve', { name }, options),
   }
 
   /** True if the peer of the token answers at the address: after a crash, another program may have got its port. */

@@ -13,6 +13,8 @@ export type CoreErrorCode =
   | 'BLOCK_TOO_LARGE'
   | 'CALL_REFUSED'
   | 'CALLS_FULL'
+  | 'IPNS_EXPIRED'
+  | 'IPNS_INVALID'
   | 'REF_INVALID'
   | 'SIZE_INVALID'
   | 'STREAM_BROKEN'

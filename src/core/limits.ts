@@ -135,6 +135,14 @@ export const limits = {
   exploreLookupsMax: 32,
   /** Bits of a region's prefix: a key for it is found by trying (2^16 hashes, 60 ms); 1,300,000 servers have such regions. */
   exploreBitsMax: 16,
+  /** An IPNS record: what its specification lets everybody refuse to exceed. */
+  ipnsRecordBytesMax: 10 * KiB,
+  /** Names that lead to each other, from one to content: more are an accident or an attack. */
+  ipnsDepthMax: 16,
+  /** Publishers whose newest record is remembered, so that an older one cannot come back. */
+  ipnsRemembered: 1_024,
+  /** Values of others that this peer keeps for the DHT: 100 MB at most; the one stored longest ago goes first. */
+  dhtValuesMax: 10_000,
   /** Gossip message. */
   gossipBytesMax: 1 * MiB,
   /** What gossipsub packs together for a peer: some of the largest messages. */
@@ -313,6 +321,17 @@ export const times = {
   serversPollMs: 500,
   /** Longest wait of the announcer: wall time may jump, and timers stand still while a machine sleeps. */
   announcePollMs: 60_000,
+  /** Asking a server of the DHT for a value, or to keep one, a dial included: one that is gone must not hold up the rest. */
+  dhtValueMs: 5_000,
+  /** An IPNS record is signed and published again after this long, or a third of its life. Kubo's figure. */
+  ipnsEveryMs: 4 * 3_600_000,
+  /** How long an IPNS record is valid unless its publisher says otherwise: as long as servers of the DHT keep it. */
+  ipnsLifetimeMs: 48 * 3_600_000,
+  /** The shortest it may be, since clocks differ, and the longest, which the specification's test records have. */
+  ipnsLifetimeMinMs: 60_000,
+  ipnsLifetimeMostMs: 100 * 365 * 24 * 3_600_000,
+  /** How long readers may go without asking for a newer IPNS record. The specification's suggestion. */
+  ipnsTtlMs: 300_000,
   /** First wait before a lost peer is dialed again; doubled each time. */
   redialFirstMs: 1_000,
   /** Longest wait before a lost peer is dialed again: a machine that comes back is met within a minute. */

@@ -124,6 +124,10 @@ export interface Dht {
   addProviders(server: PeerInfo, multihashes: Uint8Array[], options?: Abortable): Promise<void>
   /** Providers as they are found. Ends when the lookup ends. */
   findProviders(cid: CID, options?: Abortable): AsyncIterable<PeerInfo>
+  /** Gives a value to the servers nearest to its key, and keeps it here; to how many it went: none without servers. */
+  putValue(key: Uint8Array, value: Uint8Array, options?: Abortable): Promise<number>
+  /** What the servers nearest to the key keep under it, and this peer: unverified, in no order. */
+  getValues(key: Uint8Array, options?: Abortable): Promise<Uint8Array[]>
 }
 
 /** Messages to everybody who listens to a topic. Some may be lost or come twice; the author is proven. */

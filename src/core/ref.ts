@@ -1,4 +1,5 @@
 // A REF is what people type to say which content they mean: a CID, `CID/a/b`, `/ipfs/CID/a/b` or `ipfs://CID/a/b`.
+// Names, and what they stand for, are the node's affair.
 import { CID } from 'multiformats/cid'
 import { CoreError } from './block.ts'
 import { limits } from './limits.ts'
@@ -13,12 +14,17 @@ export interface Ref {
 export function parseRef(text: string): Ref {
   const bare = text.replace(/^ipfs:\/\//, '').replace(/^\/ipfs\//, '')
   const [root = '', ...rest] = bare.split('/')
-  const path = rest.filter((name) => name !== '')
+  return { root: parseCid(root, text), path: pathOf(rest, text) }
+}
+
+/** The names of a path without empty ones. `whole` is what was typed. Throws REF_INVALID. */
+export function pathOf(names: string[], whole: string): string[] {
+  const path = names.filter((name) => name !== '')
   if (path.some((name) => name === '.' || name === '..'))
-    throw new CoreError('REF_INVALID', `'${text}' has '.' or '..' in its path; name the entries themselves`)
+    throw new CoreError('REF_INVALID', `'${whole}' has '.' or '..' in its path; name the entries themselves`)
   if (path.length > limits.pathDepthMax)
-    throw new CoreError('REF_INVALID', `'${text.slice(0, 60)}…' has more than ${limits.pathDepthMax} levels`)
-  return { root: parseCid(root, text), path }
+    throw new CoreError('REF_INVALID', `'${whole.slice(0, 60)}…' has more than ${limits.pathDepthMax} levels`)
+  return path
 }
 
 /** Throws REF_INVALID. */

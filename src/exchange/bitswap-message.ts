@@ -5,9 +5,9 @@
 import { CID } from 'multiformats/cid'
 import { create as createDigest } from 'multiformats/hashes/digest'
 import { readVarint, varintBytes } from '../base/frames.ts'
+import { bytesField, fields, varintField } from '../base/protobuf.ts'
 import { digestOf } from '../core/block.ts'
 import { ExchangeError } from './errors.ts'
-import { bytesField, fields, varintField } from './protobuf.ts'
 
 export const bitswapProtocol = '/ipfs/bitswap/1.2.0'
 

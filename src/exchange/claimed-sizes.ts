@@ -1,8 +1,9 @@
 // What a dag-pb node says about the sizes of what it links to (Tsize, of the whole DAG below each link). Claims of whoever
 // made the node: good for a progress bar, never relied on.
 // Format: https://ipld.io/specs/codecs/dag-pb/spec/
+
+import { fields } from '../base/protobuf.ts'
 import { type Block, codecs } from '../core/block.ts'
-import { fields } from './protobuf.ts'
 
 const linkField = 2
 const tsizeField = 3

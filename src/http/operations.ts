@@ -28,7 +28,7 @@ const flag = (description: string) => ({ type: 'boolean', description })
 const count = (description: string) => ({ type: 'integer', minimum: 0, description })
 const texts = (description: string) => ({ type: 'array', items: { type: 'string' }, description })
 
-const ref = { ref: text('CID, CID/a/b, /ipfs/CID/a/b or a name') }
+const ref = { ref: text('CID, CID/a/b, /ipfs/CID/a/b, /ipns/NAME/a/b or a name') }
 const addFlags = {
   profile: text('unixfs-v1-2025 or unixfs-v0-2015'),
   pin: flag('keep the content and announce it; default true'),
@@ -93,6 +93,20 @@ const nameOperations: Operation[] = [
     properties: name,
     required: ['name'],
     run: (peer, args, options) => peer.names.history(args.name as string, options),
+  }),
+  row({
+    path: 'name/publish',
+    summary: "IPNS: point this peer's name at content",
+    properties: { ...ref, lifetimeMs: count('milliseconds for which the record is valid; default 48 h') },
+    required: ['ref'],
+    run: (peer, { ref, ...args }, options) => peer.names.publish(ref as string, { ...args, ...options }),
+  }),
+  row({
+    path: 'name/resolve',
+    summary: 'IPNS: what the name of a key points at',
+    properties: { name: text('k51…, 12D3KooW… or /ipns/…') },
+    required: ['name'],
+    run: (peer, args, options) => peer.names.resolve(args.name as string, options),
   }),
 ]
 

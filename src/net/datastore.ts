@@ -15,7 +15,8 @@ import { limits, times } from '../core/limits.ts'
 import type { Table } from '../core/ports.ts'
 
 const peersPrefix = '/peers/'
-const recordPrefixes = ['/dht/', '/lan-dht/']
+const recordPrefixes = ['/dht/provider/', '/lan-dht/provider/']
+const valuePrefixes = ['/dht/record/', '/lan-dht/record/']
 
 export interface DatastoreDeps {
   table: Table
@@ -34,7 +35,9 @@ export class TableDatastore extends BaseDatastore {
   #cancelTimer: (() => void) | undefined
   /** Keys of known peers, those heard of longest ago first. */
   readonly #peers = new Lru<string, true>(limits.peersKnownMax)
-  /** Records in the DHT by who put them there. */
+  /** Keys of values kept for the DHT, those stored longest ago first. */
+  readonly #values = new Lru<string, true>(limits.dhtValuesMax)
+  /** Records of providers in the DHT by who put them there. */
   readonly #records = new Map<string, number>()
   #recordsInAll = 0
 
@@ -48,6 +51,7 @@ export class TableDatastore extends BaseDatastore {
   static open(deps: DatastoreDeps): TableDatastore {
     const datastore = new TableDatastore(deps)
     for (const [key] of within(deps.table, peersPrefix)) datastore.#peers.set(key, true)
+    for (const prefix of valuePrefixes) for (const [key] of within(deps.table, prefix)) datastore.#values.set(key, true)
     for (const prefix of recordPrefixes)
       for (const [key] of within(deps.table, prefix)) datastore.#count(recordOwner(key) ?? anybody, 1)
     return datastore
@@ -64,6 +68,10 @@ export class TableDatastore extends BaseDatastore {
     }
     if (name.startsWith(peersPrefix)) {
       const forgotten = this.#peers.set(name, true)
+      if (forgotten) this.#set(forgotten[0], undefined)
+    }
+    if (isValue(name)) {
+      const forgotten = this.#values.set(name, true)
       if (forgotten) this.#set(forgotten[0], undefined)
     }
     this.#set(name, value)
@@ -86,6 +94,7 @@ export class TableDatastore extends BaseDatastore {
     const owner = recordOwner(name)
     if (owner !== undefined && this.#valueOf(name) !== undefined) this.#count(owner, -1)
     this.#peers.delete(name)
+    this.#values.delete(name)
     this.#set(name, undefined)
   }
 
@@ -171,8 +180,12 @@ function within(table: Table, prefix: string): Iterable<[key: string, value: Uin
   return table.range({ from: prefix, to: `${prefix}\uffff` })
 }
 
-/** Who put a record of the DHT here: the provider; all others count as one. Undefined for what is no record. */
+function isValue(name: string): boolean {
+  return valuePrefixes.some((prefix) => name.startsWith(prefix))
+}
+
+/** Who put a provider record of the DHT here; those that do not say count as one. Undefined for what is no such record. */
 function recordOwner(name: string): string | undefined {
-  const [, kind, owner] = /^\/(?:lan-)?dht\/(provider|record)\/[^/]+(?:\/([^/]+))?$/.exec(name) ?? []
+  const [, kind, owner] = /^\/(?:lan-)?dht\/(provider)\/[^/]+(?:\/([^/]+))?$/.exec(name) ?? []
   return kind === undefined ? undefined : (owner ?? anybody)
 }

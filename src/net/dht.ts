@@ -11,7 +11,7 @@ import { CID } from 'multiformats/cid'
 import * as Digest from 'multiformats/hashes/digest'
 import { type Abortable, withDeadline } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
-import { sentenceOf } from '../base/errors.ts'
+import { codeOf, sentenceOf } from '../base/errors.ts'
 import { ByteReader } from '../base/frames.ts'
 import type { Log } from '../base/log.ts'
 import { Lru } from '../base/lru.ts'
@@ -22,11 +22,11 @@ import type { PeerId, PeerInfo } from '../core/peer.ts'
 import type { Dht, Network } from '../core/ports.ts'
 import { bareAddress } from './addresses.ts'
 import { addProviderMessage, findNodeMessage, providerEntry } from './dht-messages.ts'
+import { askForValue, type DhtValuesDeps, keepValue, keptValue, tellValue, type ValueNetwork } from './dht-values.ts'
 import { NetError } from './errors.ts'
 
 /** One Kademlia network that this peer is a server of. */
-export interface DhtNetwork {
-  protocol: string
+export interface DhtNetwork extends ValueNetwork {
   kad: KadDHT & { readonly routingTable: { readonly size: number } }
 }
 
@@ -39,15 +39,17 @@ export class Libp2pDht implements Dht {
   readonly #networks: DhtNetwork[]
   readonly #clock: Clock
   readonly #log: Log
+  readonly #values: DhtValuesDeps
   /** In which networks a server was found: what is announced to it belongs there. */
   readonly #foundIn = new Lru<PeerId, Set<DhtNetwork>>(limits.dhtServersRemembered)
 
-  constructor(deps: { node: Libp2p; network: Network; networks: DhtNetwork[]; clock: Clock; log: Log }) {
+  constructor(deps: DhtValuesDeps & { node: Libp2p; network: Network; networks: DhtNetwork[] }) {
     this.#node = deps.node
     this.#network = deps.network
     this.#networks = deps.networks
     this.#clock = deps.clock
     this.#log = deps.log
+    this.#values = deps
   }
 
   size(): number {
@@ -87,8 +89,9 @@ export class Libp2pDht implements Dht {
     if (addresses.length === 0)
       throw new NetError('NO_DHT_SERVERS', 'this peer has no address to announce: let it listen on one')
     const entry = providerEntry(this.#node.peerId.toMultihash().bytes, addresses)
-    const networks = this.#foundIn.get(server.peer) ?? new Set(this.#networks)
-    const attempts = [...networks].map(({ protocol }) => this.#announce(server, protocol, entry, multihashes, options))
+    const attempts = this.#networksOf(server).map(({ protocol }) =>
+      this.#announce(server, protocol, entry, multihashes, options),
+    )
     const results = await Promise.allSettled(attempts)
     options.signal?.throwIfAborted()
     // A server is in both networks of an open one if it speaks both: one that took them is enough.
@@ -115,6 +118,32 @@ export class Libp2pDht implements Dht {
     } finally {
       options.signal?.removeEventListener('abort', stop)
       controller.abort(new Error('the search has ended'))
+    }
+  }
+
+  async putValue(key: Uint8Array, value: Uint8Array, options: Abortable = {}): Promise<number> {
+    for (const { prefix } of this.#networks) await keepValue(this.#values, prefix, { key, value })
+    const servers = await this.#serversNear(key, options)
+    const told = servers.map((server) =>
+      tellValue(this.#values, server, this.#networksOf(server), { key, value }, options),
+    )
+    return (await Promise.all(told)).filter(Boolean).length
+  }
+
+  async getValues(key: Uint8Array, options: Abortable = {}): Promise<Uint8Array[]> {
+    const { datastore } = this.#values
+    const own = await Promise.all(this.#networks.map(({ prefix }) => keptValue(datastore, prefix, key)))
+    const servers = await this.#serversNear(key, options)
+    const asked = servers.map((server) => askForValue(this.#values, server, this.#networksOf(server), key, options))
+    return [...own.filter((value) => value !== undefined), ...(await Promise.all(asked)).flat()]
+  }
+
+  async #serversNear(key: Uint8Array, options: Abortable): Promise<PeerInfo[]> {
+    try {
+      return this.size() === 0 ? [] : await this.closest(key, options)
+    } catch (error) {
+      if (codeOf(error) === 'NO_DHT_SERVERS') return []
+      throw error
     }
   }
 
@@ -158,6 +187,10 @@ export class Libp2pDht implements Dht {
       channel.abort(error as Error)
       throw error
     }
+  }
+
+  #networksOf({ peer }: PeerInfo): DhtNetwork[] {
+    return [...(this.#foundIn.get(peer) ?? this.#networks)]
   }
 
   #remember(peer: PeerId, network: DhtNetwork): void {

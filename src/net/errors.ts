@@ -17,5 +17,6 @@ export type NetErrorCode =
   | 'ROTATION_REFUSED'
   | 'SECRET_INVALID'
   | 'STREAM_BROKEN'
+  | 'VALUE_REFUSED'
 
 export class NetError extends CodedError<NetErrorCode> {}

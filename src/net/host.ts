@@ -79,9 +79,10 @@ export async function openHost(deps: HostDeps, options: HostOptions): Promise<Ho
   scope.defer(() => keyring?.close())
   const datastore = TableDatastore.open({ table: deps.datastore, clock, log })
   scope.defer(() => datastore.flush())
-  const { node, gossip, dhts } = await createNode({ datastore }, { ...options, keyring })
+  const signer = new Ed25519Signer(options.identity)
+  const { node, gossip, dhts } = await createNode({ datastore, signer, clock }, { ...options, keyring })
   const network = new Libp2pNetwork({ node, clock, log })
-  const dht = new Libp2pDht({ node, network, networks: dhts, clock, log })
+  const dht = new Libp2pDht({ node, network, networks: dhts, datastore, clock, log })
   scope.defer(() => stopNode(node, clock, log))
   try {
     await node.start()
@@ -95,7 +96,7 @@ export async function openHost(deps: HostDeps, options: HostOptions): Promise<Ho
     network,
     dht,
     broadcast,
-    signer: new Ed25519Signer(options.identity),
+    signer,
     admission: keyring ?? noAdmission,
     secrets: () => keyring?.secrets,
     changeSecrets: (secrets, { only } = {}) => {

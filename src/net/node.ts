@@ -9,9 +9,12 @@ import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
+import type { Clock } from '../base/clock.ts'
 import { limits, times } from '../core/limits.ts'
+import type { Signer } from '../core/ports.ts'
 import type { TableDatastore } from './datastore.ts'
 import type { DhtNetwork } from './dht.ts'
+import { ipnsValidator } from './dht-values.ts'
 import { privateKeyOf } from './identity.ts'
 import type { Keyring } from './keyring.ts'
 
@@ -32,9 +35,10 @@ export interface Node {
 }
 
 export async function createNode(
-  { datastore }: { datastore: TableDatastore },
+  deps: { datastore: TableDatastore; signer: Signer; clock: Clock },
   { identity, listen, keyring, mdns: findByMdns, version = 'unreleased' }: NodeOptions,
 ): Promise<Node> {
+  const { datastore } = deps
   const kads = keyring ? privateKads : openKads
   const node = await createLibp2p({
     start: false,
@@ -67,25 +71,29 @@ export async function createNode(
       identifyPush: identifyPush(),
       ping: ping(),
       gossip: gossipsub(gossipOptions),
-      ...Object.fromEntries(kads.map((init) => [init.protocol, kadDHT(init)])),
+      ...Object.fromEntries(kads.map((init) => [init.protocol, kadDHT(withIpns(init, deps))])),
     },
   })
   keyring?.apply()
   const services = node.services as unknown as Record<string, SingleKadDHT>
-  const dhts = kads.map(({ protocol }) => ({ protocol, kad: services[protocol]! }))
+  const dhts = kads.map(({ protocol, datastorePrefix: prefix }) => ({ protocol, prefix, kad: services[protocol]! }))
   return { node: node as unknown as Libp2p, gossip: node.services.gossip, dhts }
 }
 
 // A window larger than the buffer lets a fast sender overrun a reader that has paused, and the stream is reset.
 const windows = { maxStreamWindowSize: limits.streamWindowBytes, maxReadBufferLength: 2 * limits.streamWindowBytes }
 
-type KadInit = KadDHTInit & { protocol: string }
+type KadInit = KadDHTInit & { protocol: string; datastorePrefix: string }
+
+function withIpns(init: KadInit, deps: Parameters<typeof ipnsValidator>[0]): KadInit {
+  return { ...init, validators: { ipns: ipnsValidator(deps, init.datastorePrefix) } }
+}
 
 // A server from the start, for peers with any address. A query with an empty routing table ends at once: by default it
 // hangs until a server comes.
 const localKad = { clientMode: false, peerInfoMapper: passthroughMapper, allowQueryWithZeroPeers: true }
 
-const privateKads: KadInit[] = [{ ...localKad, protocol: '/potluck/kad/1.0.0' }]
+const privateKads: KadInit[] = [{ ...localKad, protocol: '/potluck/kad/1.0.0', datastorePrefix: '/dht' }]
 
 const openKads: KadInit[] = [
   {
@@ -96,7 +104,7 @@ const openKads: KadInit[] = [
     metricsPrefix: 'libp2p_lan_dht',
   },
   // Serves once it knows a public address of its own.
-  { protocol: '/ipfs/kad/1.0.0', allowQueryWithZeroPeers: true },
+  { protocol: '/ipfs/kad/1.0.0', datastorePrefix: '/dht', allowQueryWithZeroPeers: true },
 ]
 
 const gossipOptions = {

@@ -8,6 +8,7 @@ import type { FoundVia, PeerId } from '../core/peer.ts'
 import type { Reporting } from '../core/progress.ts'
 import type { NameInfo, PastValue } from '../records/names.ts'
 import type { Level } from '../records/words.ts'
+import type { IpnsInfo } from '../routing/ipns.ts'
 import type { Config } from './config.ts'
 
 export interface LongOptions extends Abortable, Reporting {}
@@ -188,6 +189,16 @@ export interface NameWriteOptions extends Abortable {
   ifVersion?: string | undefined
 }
 
+export interface PublishOptions extends Abortable {
+  /** How long the record is valid after this peer was last there; default 48 h. */
+  lifetimeMs?: number | undefined
+}
+
+export interface Published extends IpnsInfo {
+  /** Servers of the DHT that took it. With none it is published as soon as one is reachable. */
+  servers: number
+}
+
 /** Names: values that all members keep and agree on. All of these need a running peer. */
 export interface PeerNames {
   get(name: string, options?: NameReadOptions): Promise<NameInfo>
@@ -198,6 +209,10 @@ export interface PeerNames {
   /** Every change, until the signal aborts. */
   watch(prefix?: string, options?: Abortable): AsyncIterable<NameInfo>
   history(name: string, options?: Abortable): AsyncIterable<PastValue>
+  /** IPNS: points the name that is this peer's key at a REF, for everybody in the network. */
+  publish(ref: string, options?: PublishOptions): Promise<Published>
+  /** IPNS: what a key's name points at; `k51…`, `12D3KooW…` or `/ipns/…`. */
+  resolve(name: string, options?: Abortable): Promise<IpnsInfo>
 }
 
 export interface MemberInfo {

@@ -12,6 +12,7 @@ import { Names } from '../records/names.ts'
 import type { Records } from '../records/words.ts'
 import { type Announcer, openAnnouncer } from '../routing/announcer.ts'
 import { providerSearch } from '../routing/find.ts'
+import { Ipns } from '../routing/ipns.ts'
 import { type ClusterOptions, type ClusterPorts, openCluster } from './cluster.ts'
 
 export interface Ports extends ClusterPorts {
@@ -20,6 +21,8 @@ export interface Ports extends ClusterPorts {
   tables: ClusterPorts['tables'] & {
     /** What has been announced and when. */
     announcements: Table
+    /** What this peer publishes under its own name. */
+    ipns: Table
   }
   linksOf: LinksOf
 }
@@ -36,6 +39,7 @@ export interface Organs extends AsyncDisposable {
   readonly members: Members
   readonly records: Records
   readonly names: Names
+  readonly ipns: Ipns
   readonly loops: WorkerLoop[]
 }
 
@@ -58,10 +62,13 @@ export async function assemble(ports: Ports, settings: Settings): Promise<Organs
     log,
     self: network.self,
   })
-  const announcing = new WorkerLoop({ worker: announcer.worker, clock, log })
-  announcing.start()
-  scope.defer(() => announcing.stop())
-  const loops = [announcing, ...cluster.loops]
+  const ipns = new Ipns({ dht, table: tables.ipns, signer: ports.signer, clock, log })
+  const routing = [announcer.worker, ipns].map((worker) => new WorkerLoop({ worker, clock, log }))
+  for (const loop of routing) {
+    loop.start()
+    scope.defer(() => loop.stop())
+  }
+  const loops = [...routing, ...cluster.loops]
   const names = new Names({ records })
   const closing = scope.move()
   return {
@@ -71,6 +78,7 @@ export async function assemble(ports: Ports, settings: Settings): Promise<Organs
     members,
     records,
     names,
+    ipns,
     loops,
     [Symbol.asyncDispose]: () => closing.close(),
   }

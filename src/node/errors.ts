@@ -7,6 +7,7 @@ import type { FilesErrorCode } from '../files/errors.ts'
 import type { MembersErrorCode } from '../members/errors.ts'
 import type { NetErrorCode } from '../net/errors.ts'
 import type { RecordsErrorCode } from '../records/errors.ts'
+import type { RoutingErrorCode } from '../routing/errors.ts'
 import type { StoreErrorCode } from '../store/errors.ts'
 
 export type NodeErrorCode =
@@ -43,6 +44,7 @@ export type AnyErrorCode =
   | NetErrorCode
   | NodeErrorCode
   | RecordsErrorCode
+  | RoutingErrorCode
   | StoreErrorCode
 
 /** Exit codes of the commands, as the help lists them. */
@@ -101,6 +103,7 @@ const meanings: Record<AnyErrorCode, Row> = {
   TIMED_OUT: [timedOut, 504],
   TRUNCATED: [failed, 502],
   FRAME_TOO_LARGE: [failed, 502],
+  PROTOBUF_INVALID: [failed, 502],
 
   MISMATCH: [corrupt, 422],
   HASH_UNSUPPORTED: [failed, 422],
@@ -108,6 +111,8 @@ const meanings: Record<AnyErrorCode, Row> = {
   NOT_ADMITTED: [refused, 403],
   CALL_REFUSED: [failed, 502],
   CALLS_FULL: [failed, 503],
+  IPNS_EXPIRED: [notFound, 404],
+  IPNS_INVALID: [failed, 422],
   REF_INVALID: [usage, 400],
   SIZE_INVALID: [usage, 400],
   TIME_INVALID: [usage, 400],
@@ -155,6 +160,7 @@ const meanings: Record<AnyErrorCode, Row> = {
   ROTATION_REFUSED: [refused, 409],
   SECRET_INVALID: [failed, 500],
   STREAM_BROKEN: [failed, 502],
+  VALUE_REFUSED: [failed, 422],
 
   CAPACITY_INVALID: [usage, 400],
   CLAIM_INVALID: [failed, 422],
@@ -168,6 +174,9 @@ const meanings: Record<AnyErrorCode, Row> = {
   NO_PROVIDERS: [notFound, 404],
   PEER_BROKEN: [failed, 502],
   CLOSED: [failed, 503],
+
+  IPNS_NOT_FOUND: [notFound, 404],
+  LIFETIME_INVALID: [usage, 400],
 
   KEY_INVALID: [usage, 400],
   LEVEL_INVALID: [usage, 400],

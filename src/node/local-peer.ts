@@ -43,7 +43,7 @@ export class LocalPeer implements Api.Peer {
   readonly #scope = new Scope()
   readonly #operations = new Operations()
   readonly #startedMs: number
-  readonly names: Api.PeerNames = peerNames(this.#operations, () => this.#needMember().names)
+  readonly names: Api.PeerNames = peerNames(this.#operations, () => this.#needMember())
   #config: Config
   #online: Online | undefined
 
@@ -322,7 +322,10 @@ export class LocalPeer implements Api.Peer {
   }
 
   #resolve(ref: string, signal: AbortSignal | undefined): Promise<Ref> {
-    return resolveRef(ref, this.#online && (() => this.#needMember().names), { signal })
+    if (!this.#online) return resolveRef(ref, undefined, { signal })
+    const { ipns } = this.#online.organs
+    const names = { get: (name: string, options?: Abortable) => this.#needMember().names.get(name, options) }
+    return resolveRef(ref, { names, ipns }, { signal })
   }
 
   #needMember(): Organs {

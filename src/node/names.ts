@@ -1,11 +1,30 @@
 // The names of a running peer as commands and programs use them: each call is an operation, which ends with the peer.
-import type { Names } from '../records/names.ts'
+import { parseIpnsName } from '../core/ipns-name.ts'
+import { toldIpns } from '../routing/ipns.ts'
 import type { PeerNames } from './api.ts'
+import type { Organs } from './assemble.ts'
 import type { Operations } from './operations.ts'
+import { publishable } from './refs.ts'
 
-/** `needNames` throws NO_PEER while the peer is offline. */
-export function peerNames(operations: Operations, needNames: () => Names): PeerNames {
+/** `needOrgans` throws NO_PEER while the peer is offline. */
+export function peerNames(
+  operations: Operations,
+  needOrgans: () => Pick<Organs, 'names' | 'ipns' | 'members'>,
+): PeerNames {
+  const needNames = () => needOrgans().names
   return {
+    publish: (ref, { lifetimeMs, ...options } = {}) =>
+      operations.run(options, async (signal) => {
+        const { ipns, names, members } = needOrgans()
+        const value = await publishable(ref, { ipns, names }, members.self, { signal })
+        const { record, servers } = await ipns.publish(value, { ...given({ lifetimeMs }), signal })
+        return { ...toldIpns(members.self, record), servers }
+      }),
+    resolve: (name, options = {}) =>
+      operations.run(options, async (signal) => {
+        const peer = parseIpnsName(name)
+        return toldIpns(peer, await needOrgans().ipns.resolve(peer, { signal }))
+      }),
     get: (name, options = {}) =>
       operations.run(options, (signal) => needNames().get(name, { ...given(options), signal })),
     set: (name, value, options = {}) =>

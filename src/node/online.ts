@@ -65,6 +65,7 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
         admission: host.admission,
         tables: {
           announcements: store.table('announcements'),
+          ipns: store.table('ipns'),
           members: store.table('members'),
           records: store.table('records'),
         },

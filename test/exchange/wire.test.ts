@@ -4,12 +4,12 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { CID } from 'multiformats/cid'
 import { ByteReader } from '../../src/base/frames.ts'
+import { fields } from '../../src/base/protobuf.ts'
 import { Block, codecs } from '../../src/core/block.ts'
 import { limits } from '../../src/core/limits.ts'
 import { blockPart, decodeMessage, messageOf, presencePart, wantPart } from '../../src/exchange/bitswap-message.ts'
 import { decodeQuestion, encodeQuestion } from '../../src/exchange/blocks-protocol.ts'
 import { ExchangeError } from '../../src/exchange/errors.ts'
-import { fields } from '../../src/exchange/protobuf.ts'
 
 const bytes = fc.uint8Array({ maxLength: 300 })
 const block = bytes.map((content) => Block.of(codecs.raw, content))

@@ -15,6 +15,7 @@ import type { Host } from '../../src/net/host.ts'
 import { newIdentity, peerIdOf } from '../../src/net/identity.ts'
 import { Libp2pNetwork } from '../../src/net/network.ts'
 import { createNode } from '../../src/net/node.ts'
+import { Ed25519Signer } from '../../src/net/signer.ts'
 import { MemoryTable } from '../twins/table.ts'
 import { until } from '../twins/until.ts'
 import { addressOf, privateNetwork, secret, testHost } from './hosts.ts'
@@ -103,7 +104,9 @@ test('knowing the key id does not help: without the network key the handshake fa
     Object.assign(noise({ prologueBytes: new Uint8Array(32) })(components), { protocol: securityProtocol(keyId) })
   const keyring = { keyId, attach, apply: () => {} }
   const datastore = TableDatastore.open({ table: new MemoryTable(), clock: systemClock, log: silentLog })
-  const { node } = await createNode({ datastore }, { identity: newIdentity(), listen: [], keyring, mdns: false })
+  const identity = newIdentity()
+  const deps = { datastore, signer: new Ed25519Signer(identity), clock: systemClock }
+  const { node } = await createNode(deps, { identity, listen: [], keyring, mdns: false })
   const stranger = new Libp2pNetwork({ node, clock: systemClock, log: silentLog })
   await node.start()
   t.after(() => node.stop())

@@ -31,7 +31,7 @@ const organ = (vendors: string[], imports: string[] = ['base', 'core']): Room =>
 /** The folders of src. One that does not exist yet has its place already. */
 const house: Record<string, Room> = {
   base: { floor: 0, imports: [], vendors: ['node:crypto', 'node:timers'] },
-  core: { floor: 1, imports: ['base'], vendors: [...words, 'node:crypto'] },
+  core: { floor: 1, imports: ['base'], vendors: [...words, '@ipld/dag-cbor', 'node:crypto'] },
   placement: { floor: 2, imports: ['base', 'core'], vendors: words },
   store: organ(['lmdb', ...disk]),
   files: organ(['ipfs-unixfs', '@ipld/*', '@multiformats/murmur3', ...disk]),
@@ -50,7 +50,7 @@ const house: Record<string, Room> = {
     'node:os',
   ]),
   members: organ(['@ipld/dag-cbor']),
-  routing: organ([]),
+  routing: organ(['@ipld/dag-cbor']),
   exchange: organ(['@ipld/dag-cbor']),
   records: organ(['@ipld/dag-cbor'], ['base', 'core', 'placement']),
   replicas: organ(['@ipld/dag-cbor'], ['base', 'core', 'placement']),

@@ -21,6 +21,8 @@ interface SimulatedServer {
   hangs: boolean
   /** Key in hex -> provider -> wall time of the latest announcement. */
   records: Map<string, Map<PeerId, number>>
+  /** Key in hex -> what it was told last, whether that is newer or not. */
+  values: Map<string, { value: Uint8Array; toldMs: number }>
 }
 
 /** A PeerId like a real one: the identity multihash of an Ed25519 public key, in base58. */
@@ -49,7 +51,7 @@ export class SimulatedDht {
 
   addServer(peer: PeerId): SimulatedServer {
     const position = sha256(base58btc.baseDecode(peer))
-    const server = { peer, position, refuses: false, hangs: false, records: new Map() }
+    const server = { peer, position, refuses: false, hangs: false, records: new Map(), values: new Map() }
     this.servers.set(peer, server)
     return server
   }
@@ -91,7 +93,18 @@ export class SimulatedDht {
         for (const multihash of multihashes) this.#record(server, dhtKey(multihash), self)
       },
       findProviders: (cid) => this.#findProviders(cid),
+      putValue: async (key, value) => {
+        const servers = this.nearest(key).filter(({ refuses }) => !refuses)
+        for (const server of servers) server.values.set(hex(key), { value, toldMs: this.#clock.nowMs() })
+        return servers.length
+      },
+      getValues: async (key) => this.#values(key),
     }
+  }
+
+  #values(key: Uint8Array): Uint8Array[] {
+    const kept = this.nearest(key).flatMap(({ values, refuses }) => (refuses ? [] : (values.get(hex(key)) ?? [])))
+    return kept.filter(({ toldMs }) => this.#clock.nowMs() - toldMs <= recordLifeMs).map(({ value }) => value)
   }
 
   #record(server: SimulatedServer, key: Uint8Array, provider: PeerId): void {

@@ -1,6 +1,7 @@
 // `potluck name`: names that all members keep, read and written with as many of them as the caller asks for. A conflict is
 // shown with all its values, and a version goes with every value, so that a script can write only over what it has seen.
 import { limits } from '../../core/limits.ts'
+import { parseTime } from '../../core/units.ts'
 import { NodeError } from '../../node/errors.ts'
 import { type NameInfo, parseLevel, requireValue } from '../../records/names.ts'
 import { define, type Register } from '../define.ts'
@@ -27,6 +28,7 @@ const writeFlags: [string, string][] = [
 export const registerNames: Register = (parent) => {
   const name = parent.command('name').description('names for content and small texts, kept by all members')
   registerSetAndGet(name)
+  registerIpns(name)
   define(name, {
     name: 'ls',
     args: '[prefix]',
@@ -115,6 +117,40 @@ function registerSetAndGet(name: Parameters<Register>[0]): void {
       requireValue(info)
       await output.result(info, line(info))
       if (info.stale) output.say('fewer peers answered than a quorum: there may be a newer value')
+    },
+  })
+}
+
+function registerIpns(name: Parameters<Register>[0]): void {
+  define(name, {
+    name: 'publish',
+    args: '<ref>',
+    summary: "IPNS: point the name that is this peer's key at content, for everybody in the network",
+    flags: [['--lifetime <time>', 'how long the name holds after this peer was last there (default: 48h)']],
+    examples: [
+      'potluck name publish bafy…',
+      'potluck name publish /ipfs/bafy…/2024 --lifetime 7d',
+      'potluck get $(potluck name publish team/handbook)',
+    ],
+    async action(context, [ref = ''], { lifetime }) {
+      const { output, signal } = context
+      const lifetimeMs = lifetime === undefined ? undefined : parseTime(lifetime as string)
+      await using peer = await context.runningPeer()
+      const { servers, ...published } = await peer.names.publish(ref, { lifetimeMs, signal })
+      await output.result(published, published.name)
+      if (servers === 0) output.say('no other peer has it yet; it is published as soon as one takes it')
+    },
+  })
+  define(name, {
+    name: 'resolve',
+    args: '<name>',
+    summary: 'IPNS: what the name of a key points at now: k51…, 12D3KooW… or /ipns/…',
+    examples: ['potluck name resolve k51…', 'potluck ls /ipns/k51…/2024'],
+    async action(context, [given = '']) {
+      const { output, signal } = context
+      await using peer = await context.runningPeer()
+      const info = await peer.names.resolve(given, { signal })
+      await output.result(info, info.value)
     },
   })
 }

@@ -21,7 +21,7 @@ const registerGet: Register = (parent) =>
       ['-o, --output <path>', 'where to write (default: the last name of the REF)'],
       ['--overwrite', 'replace files that are there with other content'],
     ],
-    examples: ['potluck get bafy… -o photos', 'potluck get team/handbook', 'potluck --timeout 5m get /ipfs/Qm…'],
+    examples: ['potluck get bafy… -o photos', 'potluck get team/handbook', 'potluck get /ipns/k51…/2024'],
     async action(context, [ref = ''], flags) {
       const { output, signal } = context
       const target = resolve((flags.output as string | undefined) ?? lastName(ref))
