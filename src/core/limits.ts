@@ -230,6 +230,8 @@ export const limits = {
   recordStoresMax: 1_024,
   /** A signed write: the largest value with the largest causal context. */
   recordBodyBytesMax: 128 * KiB,
+  /** Dots of one write: it is issued again only when an owner took too long, by as many as may be asked. */
+  recordDotsMax: 64,
   /** Replaced writes that a record remembers by id, to know a second copy of one that comes late. Some 18 bytes each. */
   recordPastIdsMax: 16,
   /** Siblings of one key that are exchanged: each side of some partitions may have had as many as a write allows. */

@@ -8,7 +8,17 @@ import type { Signer } from '../core/ports.ts'
 import { RecordsError } from './errors.ts'
 import { bytesField, countField, decoded, invalid, listField, textField } from './fields.ts'
 import { pathBytesMax, signedBytesOf, signTogether } from './signatures.ts'
-import type { PastWriteId, Sibling, SiblingSet, Vector, Version, Write } from './version.ts'
+import {
+  compareDots,
+  covers,
+  type Dot,
+  type PastWriteId,
+  type Sibling,
+  type SiblingSet,
+  type Vector,
+  type Version,
+  type Write,
+} from './version.ts'
 
 /** What is signed begins so: nothing else is taken for a write. */
 const domain = 'potluck record 1'
@@ -81,7 +91,10 @@ export class Verifier {
 }
 
 export function encodeSet(set: SiblingSet): Uint8Array {
-  const siblings = set.siblings.map(({ dot, write }) => [dot.store, dot.count, write.bytes])
+  const siblings = set.siblings.map(({ dots, write }) => [
+    dots.flatMap(({ store, count }) => [store, count]),
+    write.bytes,
+  ])
   const bytes = encode([flatVector(set.seen), siblings, set.past.flatMap(({ rank, id }) => [rank, id])])
   if (set.siblings[0]) remember(set.siblings[0].write.key, bytes, set)
   return bytes
@@ -97,9 +110,8 @@ export function decodeSet(key: string, bytes: Uint8Array): SiblingSet {
     siblings: listField(siblings, limits.recordSiblingsHeldMax, 'list of siblings').map((item) => siblingOf(key, item)),
     past: pastOf(past),
   }
-  for (const { dot } of set.siblings) {
-    if ((set.seen.get(dot.store) ?? 0) < dot.count) throw invalid('a record that has not seen its own dots')
-  }
+  for (const { dots } of set.siblings)
+    if (!dots.every((dot) => covers(set.seen, dot))) throw invalid('a record that has not seen its own dots')
   remember(key, bytes, set)
   return set
 }
@@ -183,12 +195,23 @@ function idsOf(value: unknown): string[] {
 }
 
 function siblingOf(key: string, value: unknown): Sibling {
-  const [store, count, bytes] = listField(value, 3, 'sibling')
+  const [dots, bytes] = listField(value, 2, 'sibling')
   const write = decodeWrite(
     bytesField(bytes, limits.recordBodyBytesMax + 2 * signatureBytesMax + pathBytesMax, 'write'),
   )
   if (write.key !== key) throw invalid('a write of another key')
-  return { dot: { store: textField(store, idLengthMax, 'store id'), count: countField(count, 'count') }, write }
+  return { dots: dotsOf(dots), write }
+}
+
+function dotsOf(value: unknown): Dot[] {
+  const flat = listField(value, 2 * limits.recordDotsMax, 'list of dots')
+  const dots: Dot[] = []
+  for (let index = 0; index < flat.length; index += 2)
+    dots.push({ store: textField(flat[index], idLengthMax, 'store id'), count: countField(flat[index + 1], 'count') })
+  // In one order only: equal records must have equal bytes.
+  const isSorted = dots.every((dot, index) => index === 0 || compareDots(dots[index - 1]!, dot) < 0)
+  if (dots.length === 0 || !isSorted) throw invalid('a bad list of dots')
+  return dots
 }
 
 function pastOf(value: unknown): PastWriteId[] {

@@ -297,7 +297,7 @@ export class Replica {
   #isIdle(key: string): boolean {
     if (!this.#stoodIn.has(key)) return false
     const set = this.read(key)?.set ?? emptySet
-    return !set.siblings.some(({ dot }) => this.#deps.dots.isOwn(dot))
+    return !set.siblings.some(({ dots }) => dots.some((dot) => this.#deps.dots.isOwn(dot)))
   }
 
   #dropping(key: string): TableOperation[] {

@@ -45,7 +45,8 @@ export interface Write {
 }
 
 export interface Sibling {
-  readonly dot: Dot
+  /** All dots under which the write was issued, as far as they have met; sorted. More than one only after a retry. */
+  readonly dots: readonly Dot[]
   readonly write: Write
 }
 
@@ -84,11 +85,26 @@ export function knows(set: SiblingSet, id: WriteId): boolean {
 export function merge(a: SiblingSet, b: SiblingSet): SiblingSet {
   if (a === b || isNothing(b)) return a
   if (isNothing(a)) return b
-  const current = [
-    ...a.siblings.filter(({ dot }) => !covers(b.seen, dot) || hasDot(b, dot)),
-    ...b.siblings.filter(({ dot }) => !covers(a.seen, dot)),
-  ]
-  return withOneDotEach({ seen: joined(a.seen, b.seen), siblings: current, past: joinedPast(a.past, b.past) })
+  // They are kept in mind, so that a second dot of such a write, come late, does not bring it back.
+  const replaced = [...replacedIn(a, b), ...replacedIn(b, a)].map((id) => ({ rank: 0, id }))
+  const past = joinedPast(joinedPast(a.past, b.past), replaced)
+  const gone = new Set([...past, ...replaced].map(({ id }) => id))
+  const siblings = new Map<WriteId, Sibling>()
+  for (const sibling of [...a.siblings, ...b.siblings]) {
+    const { id } = sibling.write
+    const other = siblings.get(id)
+    if (!gone.has(id)) siblings.set(id, other ? { ...other, dots: joinedDots(other.dots, sibling.dots) } : sibling)
+  }
+  return { seen: joined(a.seen, b.seen), siblings: sortedById(siblings.values()), past }
+}
+
+// Writes that `b` shows and `a` saw replaced: it has seen one of their dots, and does not show the write under it.
+function replacedIn(a: SiblingSet, b: SiblingSet): WriteId[] {
+  const isReplaced = ({ dots, write }: Sibling) => {
+    const own = a.siblings.find((sibling) => sibling.write.id === write.id)?.dots ?? []
+    return dots.some((dot) => covers(a.seen, dot) && !own.some((each) => compareDots(each, dot) === 0))
+  }
+  return b.siblings.filter(isReplaced).map(({ write }) => write.id)
 }
 
 /** The set after a new write under a new dot: it replaces what its author had seen. A write that is known changes nothing. */
@@ -96,24 +112,25 @@ export function issue(set: SiblingSet, write: Write, dot: Dot): SiblingSet {
   if (knows(set, write.id)) return set
   const { seen, writes } = write.context
   const rank = [...seen.values()].reduce((sum, count) => sum + count, 0)
-  const isReplaced = (sibling: Sibling) => covers(seen, sibling.dot) || writes.includes(sibling.write.id)
+  const isReplaced = ({ dots, write: { id } }: Sibling) =>
+    dots.some((each) => covers(seen, each)) || writes.includes(id)
   const replaced = new Set([...writes, ...set.siblings.filter(isReplaced).map((sibling) => sibling.write.id)])
-  return withOneDotEach({
+  const left = set.siblings.filter((sibling) => !isReplaced(sibling))
+  return {
     seen: joined(joined(set.seen, seen), new Map([[dot.store, dot.count]])),
-    siblings: [...set.siblings.filter((sibling) => !isReplaced(sibling)), { dot, write }],
+    siblings: sortedById([...left, { dots: [dot], write }]),
     past: joinedPast(
       set.past,
       [...replaced].map((id) => ({ rank, id })),
     ),
-  })
+  }
 }
 
-/** True if merging `b` into `a` would change nothing. */
+/** True if merging `b` into `a` would change neither what `a` shows nor what it has seen. */
 export function includes(a: SiblingSet, b: SiblingSet): boolean {
-  return (
-    [...b.seen].every(([store, count]) => (a.seen.get(store) ?? 0) >= count) &&
-    a.siblings.every(({ dot }) => !covers(b.seen, dot) || hasDot(b, dot))
-  )
+  const shown = new Set(a.siblings.map(({ write }) => write.id))
+  const hasSeenAll = [...b.seen].every(([store, count]) => (a.seen.get(store) ?? 0) >= count)
+  return hasSeenAll && replacedIn(b, a).length === 0 && replacedIn(a, b).every((id) => !shown.has(id))
 }
 
 /** Siblings in the order in which they are shown: the same everywhere, values before removals, then the latest by its author's clock. */
@@ -143,21 +160,13 @@ function isNothing(set: SiblingSet): boolean {
   return set.seen.size === 0
 }
 
-function hasDot(set: SiblingSet, { store, count }: Dot): boolean {
-  return set.siblings.some(({ dot }) => dot.count === count && dot.store === store)
+function joinedDots(a: readonly Dot[], b: readonly Dot[]): readonly Dot[] {
+  const added = b.filter((dot) => a.every((each) => compareDots(each, dot) !== 0))
+  return added.length === 0 ? a : [...a, ...added].sort(compareDots)
 }
 
-// Of several dots of one write the lowest stays, so that replicas which saw different ones agree once they have seen all.
-function withOneDotEach(set: SiblingSet): SiblingSet {
-  const past = new Set(set.past.map(({ id }) => id))
-  const byId = new Map<WriteId, Sibling>()
-  for (const sibling of set.siblings) {
-    const { id } = sibling.write
-    const other = byId.get(id)
-    if (!past.has(id) && (!other || compareDots(sibling.dot, other.dot) < 0)) byId.set(id, sibling)
-  }
-  const siblings = [...byId.values()].sort((a, b) => compareTexts(a.write.id, b.write.id))
-  return { ...set, siblings }
+function sortedById(siblings: Iterable<Sibling>): Sibling[] {
+  return [...siblings].sort((a, b) => compareTexts(a.write.id, b.write.id))
 }
 
 function joinedPast(a: readonly PastWriteId[], b: readonly PastWriteId[]): readonly PastWriteId[] {
@@ -170,7 +179,7 @@ function joinedPast(a: readonly PastWriteId[], b: readonly PastWriteId[]): reado
     .slice(0, limits.recordPastIdsMax)
 }
 
-function compareDots(a: Dot, b: Dot): number {
+export function compareDots(a: Dot, b: Dot): number {
   return compareTexts(a.store, b.store) || a.count - b.count
 }
 

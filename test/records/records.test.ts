@@ -237,7 +237,7 @@ test('bad input gets a clear error', async () => {
   await assert.rejects(records.put('k', bytes('x'), { context: 'rubbish' }), { code: 'VERSION_INVALID' })
   await assert.rejects(cluster.run(records.put('k', bytes('x'), { w: 4 })), {
     code: 'QUORUM_UNAVAILABLE',
-    message: /3 owners/,
+    message: /3 members/,
   })
   const put = await cluster.run(records.put('k', bytes('x')))
   await assert.rejects(cluster.run(records.put('k', bytes('y'), { ifVersion: 'none' })), {

@@ -134,6 +134,20 @@ test('merging is commutative, associative and idempotent, down to the bytes', ()
   )
 })
 
+test('a second dot of a write whose replacement was heard of before its first dot does not bring it back', () => {
+  const first = write('w1', versionOf(emptySet))
+  const here = issue(emptySet, first, { store: 's0', count: 1 })
+  const there = issue(emptySet, first, { store: 's2', count: 1 })
+  const replaced = issue(here, write('w2', versionOf(here)), { store: 's3', count: 1 })
+  const later = issue(emptySet, write('w3', versionOf(replaced)), { store: 's1', count: 1 })
+  for (const set of [
+    merge(merge(later, there), here),
+    merge(later, merge(there, here)),
+    merge(here, merge(there, later)),
+  ])
+    assert.deepEqual(ids(set), ['w3'])
+})
+
 test('a write that is issued twice is one, even when its second dot comes after it was replaced', () => {
   const first = write('w1', versionOf(emptySet))
   const here = issue(emptySet, first, { store: 's1', count: 1 })
