@@ -276,12 +276,11 @@ export const limits = {
   recordsWatched: 10_000,
   /** Ballots that a compare-and-set tries: others that write the same key have their turn. */
   recordBallotsMax: 12,
-  /** Records remembered as decoded, and the longest of them: 8 MB altogether. */
-  recordSetsRemembered: 4_096,
-  recordSetRememberedBytes: 2 * KiB,
+  /** The longest record that is remembered as decoded; `recordVerdictsMax` of them are 8 MB. */
+  recordSetRememberedBytes: 1 * KiB,
   /** Writes that share a signature: more would save little of it, and make every one of them longer by 32 bytes. */
   recordsSignedTogether: 16,
-  /** Signatures remembered as good: as many writes as come in some seconds. */
+  /** Signatures remembered as good, and records as decoded: as many writes as come in some seconds. */
   recordVerdictsMax: 8_192,
   /** Capacity for which a member has one token: 256 for 100 GB. This and the next two are law: see placementVersion. */
   tokenCapacityBytes: 390_625_000,

@@ -1,6 +1,7 @@
 // Reads and writes of one key, for whichever peer a client talks to. A write is issued by one owner (or, when none can be
-// reached, by a stand-in), which keeps it before anybody else hears of it; then its whole set of siblings goes to the other
-// owners, and to stand-ins for those that do not answer. A read takes what enough owners have, and mends those that are behind.
+// reached, by a stand-in), and nobody is told that it was written before its issuer keeps it; its whole set of siblings goes to
+// the other owners, and to stand-ins for those that do not answer. A read takes what enough owners have, and mends those that are behind.
+import { abortable } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import { codeOf, sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
@@ -33,7 +34,19 @@ export interface CoordinatorDeps {
   laws: Laws
   clock: Clock
   ticker: Ticker
+  /** Issues a write as this peer; the second argument hears what is on its way to the disk. */
+  issueHere: (request: Request & { type: 'issue' }, onDecided: (set: Uint8Array) => void) => Promise<Answer>
   log: Log
+}
+
+/** A write that has its dot. */
+interface Issued {
+  readonly peer: PeerId
+  readonly set: Uint8Array
+  /** Comes when the issuer has it durably; rejects if it cannot be stored. */
+  readonly answer: Promise<Answer>
+  /** The answer, if it has come. */
+  readonly known: Map<PeerId, Answer>
 }
 
 export interface Asked {
@@ -114,19 +127,25 @@ export class Coordinator {
     const { key } = write
     const plan = this.#plan(key, asked, { asksAll: true })
     const issued = await this.#issue(write, plan, asked)
-    const known = new Map<PeerId, Answer>([[issued.peer, issued.answer]])
     const records = [[key, issued.set]] as const
     const missing = plan.groups[0]!.owners
     const standIn: Request = { type: 'put', records, missing, tells: true, known: false }
     const isStandIn = (peer: PeerId) => plan.standIns.includes(peer)
-    const ask = (peer: PeerId) =>
-      isStandIn(peer) ? this.#deps.peers.ask(peer, standIn) : this.#deps.puts.put(peer, key, issued.set)
-    const round = this.#round(plan, asked, known, ask)
+    const ask = (peer: PeerId) => {
+      if (peer === issued.peer) return issued.answer
+      return isStandIn(peer) ? this.#deps.peers.ask(peer, standIn) : this.#deps.puts.put(peer, key, issued.set)
+    }
+    const round = this.#round(plan, asked, issued.known, ask)
     let isEnough = false
     try {
       isEnough = await round.run()
+      // It is the issuer's to say that it has failed, however many others have the write.
+      await abortable(issued.answer, asked.signal)
     } finally {
-      void this.#leaveHints(key, issued.set, plan, round)
+      void issued.answer.then(
+        () => this.#leaveHints(key, issued.set, plan, round),
+        () => {},
+      )
     }
     const outcome = this.#outcome(key, plan, round, isEnough)
     if (!isEnough && (asked.level !== undefined || asked.isStrict))
@@ -135,18 +154,19 @@ export class Coordinator {
   }
 
   /** Has the write issued by the first that can. */
-  async #issue(write: Write, plan: Plan, asked: Asked): Promise<{ peer: PeerId; answer: Answer; set: Uint8Array }> {
+  async #issue(write: Write, plan: Plan, asked: Asked): Promise<Issued> {
     const { membership, peers, log } = this.#deps
     const owners = plan.groups[0]!.owners
     for (const peer of this.#issuers(plan)) {
       asked.signal?.throwIfAborted()
       const missing = owners.includes(peer) ? [] : owners
-      const request: Request = { type: 'issue', write: write.bytes, missing }
+      const request = { type: 'issue', write: write.bytes, missing } as const
+      if (peer === membership.self && missing.length === 0) return await this.#issueAsOwner(request)
       try {
         const options = { signal: asked.signal, timeoutMs: times.recordIssueMs }
         const answer = await peers.ask(peer, request, options)
         const [set] = setsOf(answer)
-        if (set) return { peer, answer, set }
+        if (set) return { peer, set, answer: Promise.resolve(answer), known: new Map([[peer, answer]]) }
       } catch (error) {
         const code = codeOf(error)
         if (peer === membership.self || code === 'RING_CHANGED' || code === 'TOO_MANY_SIBLINGS') throw error
@@ -154,6 +174,15 @@ export class Coordinator {
       }
     }
     throw this.#unavailable(plan, undefined, asked, 'write')
+  }
+
+  // Others may have the write while it is still on its way to the disk here: both take a commit, and neither waits for the other.
+  async #issueAsOwner(request: Request & { type: 'issue' }): Promise<Issued> {
+    const decided = Promise.withResolvers<Uint8Array>()
+    const answer = this.#deps.issueHere(request, decided.resolve)
+    // What was here already, or cannot be, is not decided before it is answered.
+    answer.then((given) => decided.resolve(setsOf(given)[0]!), decided.reject)
+    return { peer: this.#deps.membership.self, set: await decided.promise, answer, known: new Map() }
   }
 
   #issuers(plan: Plan): PeerId[] {

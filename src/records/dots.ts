@@ -1,10 +1,15 @@
 // The dots that this store issues. Counts are reserved in blocks, and a block is durable before its first count is used: after
 // a crash counting goes on behind the block, so no count is ever issued twice. The store's id is made with its table.
+//
+// A dot may reach others before its write is durable here, so a crash can make this store forget a write that others hold. Under
+// its old id the next count would claim to have seen that write, and whoever merges the two would take it for replaced. So what
+// is issued after a crash, or after a failed commit, has an id of its own: it claims nothing of what was issued before. The price
+// is one more entry in the versions of keys that are written before and after. A store that was closed in order keeps its id.
 import { decode, encode } from '@ipld/dag-cbor'
 import type { Random } from '../base/random.ts'
 import { limits } from '../core/limits.ts'
 import type { Table } from '../core/ports.ts'
-import { countField, textField } from './fields.ts'
+import { countField, listField, textField } from './fields.ts'
 import type { Laws } from './laws.ts'
 import { countRow, generationRow, generationRows, partitionOfGenerationRow, storeRow } from './rows.ts'
 import type { Dot, SiblingSet, StoreId } from './version.ts'
@@ -25,12 +30,17 @@ export class Dots {
   #last: number
   #reserved: number
   #reserving: Promise<void> | undefined
+  /** How often writes may have been lost after others had heard of them, and how much of that is durable. */
+  #losses: number
+  #lossesKept: number
 
-  private constructor(deps: DotsDeps, store: StoreId, reserved: number) {
+  private constructor(deps: DotsDeps, store: StoreId, { reserved, losses, isClean }: Counted) {
     this.store = store
     this.#deps = deps
     this.#last = reserved
     this.#reserved = reserved
+    this.#losses = isClean ? losses : losses + 1
+    this.#lossesKept = losses
     for (const [row, value] of deps.table.range(generationRows))
       this.#generations.set(partitionOfGenerationRow(row), countField(decode(value), 'generation'))
   }
@@ -38,23 +48,35 @@ export class Dots {
   static async open(deps: DotsDeps): Promise<Dots> {
     const row = deps.table.get(storeRow)
     const reserved = deps.table.get(countRow)
-    if (row) {
-      const count = reserved ? countField(decode(reserved), 'count of dots') : 0
-      return new Dots(deps, textField(decode(row), 64, 'store id'), count)
-    }
+    if (row) return new Dots(deps, textField(decode(row), 64, 'store id'), reserved ? countedOf(reserved) : nothingYet)
     const store = Buffer.from(deps.random.bytes(storeIdBytes)).toString('base64url')
     await deps.table.write([{ put: storeRow, value: encode(store) }])
-    return new Dots(deps, store, 0)
+    return new Dots(deps, store, nothingYet)
   }
 
   /** A dot that nobody has, for a write on top of `set`. Throws what keeps the table from being written. */
   async next(partition: number, set: SiblingSet): Promise<Dot> {
-    while (this.#last >= this.#reserved) await this.#reserve()
+    while (this.#last >= this.#reserved || this.#lossesKept !== this.#losses) await this.#reserve()
     if (this.#reserved - this.#last < limits.recordDotsReserved / 2) this.#reserve().catch(() => {})
-    const generation = this.#generations.get(partition) ?? 0
+    // Either of the two only grows: their sum has not been used here before one of them grew.
+    const generation = (this.#generations.get(partition) ?? 0) + this.#losses
     const dot = this.#deps.laws.nextDot({ store: this.store, generation, lastCount: this.#last, set })
     this.#last++
     return dot
+  }
+
+  /** A write that was given a dot was not stored: what is issued from now on has another id. */
+  lost(): void {
+    this.#losses++
+  }
+
+  /** Everything issued is durable, and nothing more is issued: the next opening goes on under the same id. */
+  async close(): Promise<void> {
+    await this.#reserving?.catch(() => {})
+    if (this.#last === this.#reserved || this.#lossesKept !== this.#losses) return
+    // Whoever wants a dot after all reserves first, which says that the store is open.
+    this.#reserved = this.#last
+    await this.#keep({ reserved: this.#last, losses: this.#losses, isClean: true })
   }
 
   /** True if this store issued the dot. */
@@ -79,8 +101,31 @@ export class Dots {
   }
 
   async #reserveBlock(): Promise<void> {
-    const reserved = this.#reserved + limits.recordDotsReserved
-    await this.#deps.table.write([{ put: countRow, value: encode(reserved) }])
+    const [reserved, losses] = [this.#reserved + limits.recordDotsReserved, this.#losses]
+    await this.#keep({ reserved, losses, isClean: false })
     this.#reserved = reserved
+    this.#lossesKept = losses
+  }
+
+  async #keep({ reserved, losses, isClean }: Counted): Promise<void> {
+    await this.#deps.table.write([{ put: countRow, value: encode([reserved, losses, isClean]) }])
+  }
+}
+
+interface Counted {
+  reserved: number
+  losses: number
+  /** False while dots may be issued. */
+  isClean: boolean
+}
+
+const nothingYet: Counted = { reserved: 0, losses: 0, isClean: true }
+
+function countedOf(bytes: Uint8Array): Counted {
+  const [reserved, losses, isClean] = listField(decode(bytes), 3, 'count of dots')
+  return {
+    reserved: countField(reserved, 'count of dots'),
+    losses: countField(losses, 'count of dots'),
+    isClean: isClean === true,
   }
 }

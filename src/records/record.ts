@@ -117,7 +117,7 @@ export function decodeSet(key: string, bytes: Uint8Array): SiblingSet {
 }
 
 /** What the last bytes of a key meant: one write or read meets the same bytes in several places, and decoding costs most of it. */
-const lately = new Lru<string, { bytes: Uint8Array; set: SiblingSet }>(limits.recordSetsRemembered)
+const lately = new Lru<string, { bytes: Uint8Array; set: SiblingSet }>(limits.recordVerdictsMax)
 
 function remember(key: string, bytes: Uint8Array, set: SiblingSet): void {
   if (bytes.byteLength <= limits.recordSetRememberedBytes) lately.set(key, { bytes, set })

@@ -26,7 +26,7 @@ import { RemovalsWorker } from './removals.ts'
 import { Replica } from './replica.ts'
 import { Rings } from './rings.ts'
 import { Ticker } from './round.ts'
-import { act, answerCalls, type ServeDeps } from './serve.ts'
+import { act, answerCalls, issueHere, type ServeDeps } from './serve.ts'
 import { contextOf, foundOf, shownSiblings } from './shown.ts'
 import { emptySet, type Version, versionOf, type Write } from './version.ts'
 import { Watchers } from './watchers.ts'
@@ -42,6 +42,9 @@ export async function openRecords(deps: RecordsDeps, { copies }: RecordsOptions)
   const table = new GroupedTable(deps.table)
   const rings = await Rings.open({ membership, table, laws }, { copies })
   const dots = await Dots.open({ table, random, laws })
+  opening.defer(() =>
+    dots.close().catch((error) => log.warn(`the store was not closed in order: ${sentenceOf(error)}`)),
+  )
   const verifier = new Verifier(signer)
   const replica = new Replica({ table, dots, rings, laws, verifier, clock })
   const acceptor = new Acceptor({ table, replica, verifier })
@@ -83,7 +86,10 @@ export async function openRecords(deps: RecordsDeps, { copies }: RecordsOptions)
     puts: new Puts(peers),
     ticker: new Ticker(clock),
   }
-  const coordinator = new Coordinator(parts)
+  const coordinator = new Coordinator({
+    ...parts,
+    issueHere: (request, onDecided) => issueHere(serving, request, onDecided),
+  })
   const hints = new HintsWorker(parts)
   const antiEntropy = new AntiEntropyWorker(parts)
   handOff = new HandOffWorker(parts)

@@ -85,15 +85,24 @@ export class Replica {
     return this.#stoodIn.has(key)
   }
 
-  /** Gives a write its dot and keeps it. Throws TOO_MANY_SIBLINGS. A write that is here already keeps the dot that it has. */
-  issue(write: Write, missing: readonly PeerId[] = []): Promise<Stored> {
-    return this.#change(write.key, missing, async (set, partition) => {
+  /**
+   * Gives a write its dot and keeps it. Throws TOO_MANY_SIBLINGS. A write that is here already keeps the dot that it has.
+   * `onDecided` hears what will be stored, and may tell others at once: dots.ts says what happens if it is lost here.
+   */
+  async issue(
+    write: Write,
+    missing: readonly PeerId[] = [],
+    onDecided: (bytes: Uint8Array) => void = () => {},
+  ): Promise<Stored> {
+    const { dots, laws, verifier } = this.#deps
+    const change = async (set: SiblingSet, partition: number) => {
       if (knows(set, write.id)) return set
-      this.#deps.verifier.check(write)
-      const next = this.#deps.laws.issue(set, write, await this.#deps.dots.next(partition, set))
+      verifier.check(write)
+      const next = laws.issue(set, write, await dots.next(partition, set))
       requireRoom(write.key, next)
       return next
-    })
+    }
+    return await this.#change(write.key, missing, change, { onDecided, onLost: () => dots.lost() })
   }
 
   /** Takes in a set from elsewhere, and hints for owners that have missed it. Throws RECORD_INVALID. */
@@ -223,6 +232,7 @@ export class Replica {
     key: string,
     missing: readonly PeerId[],
     decide: (set: SiblingSet, partition: number) => SiblingSet | Promise<SiblingSet>,
+    { onDecided, onLost }: { onDecided?: (bytes: Uint8Array) => void; onLost?: () => void } = {},
   ): Promise<Stored> {
     const partition = partitionOf(key)
     return this.exclusively(key, async () => {
@@ -241,7 +251,13 @@ export class Replica {
       }
       if (isOwner && rows.stoodIn) operations.push({ delete: rowOf(kinds.stoodIn, partition, key) })
       if (operations.length === 0) return { set, bytes }
-      await this.#deps.table.write(operations)
+      const writing = this.#deps.table.write(operations)
+      onDecided?.(bytes)
+      // Before the next change of this key begins.
+      await writing.catch((error) => {
+        onLost?.()
+        throw error
+      })
       this.hints.note(key, missing)
       if (isOwner) {
         this.tree.replace(partition, key, rows.owned, bytes)

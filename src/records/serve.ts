@@ -103,12 +103,17 @@ function requireFilled({ isFilling }: Presence): void {
   })
 }
 
-async function issueHere(deps: ServeDeps, { write: bytes, missing }: Request & { type: 'issue' }): Promise<Answer> {
+/** Issues a write as this peer; `onDecided` hears what is on its way to the disk. Throws like `act`. */
+export async function issueHere(
+  deps: ServeDeps,
+  { write: bytes, missing }: Request & { type: 'issue' },
+  onDecided?: (set: Uint8Array) => void,
+): Promise<Answer> {
   const write = decodeWrite(bytes)
   const isOwner = deps.rings.isOwner(partitionOf(write.key))
   if (!isOwner && missing.length === 0)
     throw new RecordsError('RECORD_INVALID', `this peer does not own '${write.key}'`)
-  const stored = await deps.replica.issue(write, missing)
+  const stored = await deps.replica.issue(write, missing, onDecided)
   deps.onIssued(write.key, stored)
   return { type: 'record', set: stored.bytes, isOwner }
 }

@@ -35,6 +35,7 @@ class SlowTable implements Table {
   readonly #clock: VirtualClock
   readonly #disk: MemoryTable
   hasCrashed = false
+  delayMs = diskMs
   fail: Error | undefined
 
   constructor(clock: VirtualClock, disk: MemoryTable) {
@@ -51,7 +52,7 @@ class SlowTable implements Table {
   }
 
   async write(operations: TableOperation[]): Promise<void> {
-    await sleep(this.#clock, diskMs)
+    await sleep(this.#clock, this.delayMs)
     if (this.hasCrashed) await new Promise(() => {})
     if (this.fail) throw this.fail
     await this.#disk.write(operations)

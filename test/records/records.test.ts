@@ -1,6 +1,7 @@
 // Records on a cluster in memory: what callers are promised when all is well, and when members are away.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { parseVersion } from '../../src/records/record.ts'
 import type { Found } from '../../src/records/words.ts'
 import { bytes, Cluster, text, values } from './cluster.ts'
 
@@ -244,4 +245,43 @@ test('bad input gets a clear error', async () => {
     code: 'VERSION_MISMATCH',
     message: new RegExp(put.version),
   })
+})
+
+test('a write that others hold and its issuer lost in a crash is not taken for replaced by what the issuer writes next', async () => {
+  await using cluster = await Cluster.of(['a', 'b', 'c'])
+  const first = await cluster.run(cluster.records('a').put('k', bytes('1'), { w: 'all' }))
+  // What is written to the disk of `a` takes long enough for the others to be done.
+  cluster.peer('a').table.delayMs = 500
+  const lost = cluster.records('a').put('k', bytes('2'), { context: first.version })
+  lost.catch(() => {})
+  await cluster.clock.advance(200)
+  assert.deepEqual(values(await cluster.run(cluster.records('b').get('k', { r: 'one' }))), ['2'])
+  await cluster.crash('a')
+  cluster.partition(['a'], ['b', 'c'])
+  await cluster.restart('a')
+  await cluster.run(cluster.records('a').put('k', bytes('3'), { context: first.version }))
+  cluster.heal()
+  await cluster.settled()
+  for (const name of ['a', 'b', 'c'])
+    assert.deepEqual(values(await cluster.run(cluster.records(name).get('k', { r: 'all' }))), ['2', '3'])
+})
+
+test('the same after a disk that failed for a while; a store closed in order goes on under its id', async () => {
+  await using cluster = await Cluster.of(['a', 'b', 'c'])
+  const first = await cluster.run(cluster.records('a').put('k', bytes('1'), { w: 'all' }))
+  cluster.peer('a').table.fail = new Error('the disk is full')
+  await assert.rejects(cluster.run(cluster.records('a').put('k', bytes('2'), { context: first.version })))
+  cluster.partition(['a'], ['b', 'c'])
+  cluster.peer('a').table.fail = undefined
+  await cluster.run(cluster.records('a').put('k', bytes('3'), { context: first.version }))
+  cluster.heal()
+  await cluster.settled()
+  const both = await cluster.run(cluster.records('b').get('k', { r: 'all' }))
+  assert.deepEqual(values(both), ['2', '3'])
+  const seenBy = (version: string) => [...parseVersion(version).seen.keys()].sort()
+  const merged = await cluster.run(cluster.records('a').put('k', bytes('4'), { context: both.context }))
+  await cluster.run(Promise.resolve(cluster.records('a')[Symbol.asyncDispose]()))
+  await cluster.restart('a')
+  const next = await cluster.run(cluster.records('a').put('k', bytes('5'), { context: merged.version }))
+  assert.deepEqual(seenBy(next.version), seenBy(merged.version))
 })
