@@ -58,6 +58,18 @@ test('a name that is set on one is read on all, and stands for content', async (
   )
 })
 
+test('a name that is given while adding stands for content in every command', async () => {
+  const added = await anna().run('add', new URL('../../LICENSE', import.meta.url).pathname, '--name', 'team/licence')
+  assert.equal(added.code, 0, added.stderr)
+  const [{ cid, name } = {}] = added.lines
+  assert.deepEqual([(await get(ben(), 'team/licence')).value, name], [cid, 'team/licence'])
+  const output = program.path('licence')
+  const got = await ben().run('get', 'team/licence', '-o', output)
+  assert.deepEqual([got.code, got.lines[0]?.cid], [0, cid], got.stderr)
+  const exported = await ben().run('export', 'team/licence', '-o', `${output}.car`)
+  assert.deepEqual([exported.code, exported.lines[0]?.cid], [0, cid], exported.stderr)
+})
+
 test('compare and set writes only over what was seen', async () => {
   const first = await anna().run('name', 'set', 'motd', 'one', '--if-version', 'none')
   const version = String(first.lines[0]?.version)
