@@ -21,6 +21,9 @@ const cases: [what: string, args: string[], code: number, sentence: RegExp][] = 
   ['a wrong time', ['--timeout', 'soon', 'status'], 2, /'soon' is not a time/],
   ['a wrong size', ['cat', absent, '--length', 'much'], 2, /'much' is not a size/],
   ['a missing path', ['add', '--no-pin', 'nowhere/to/be/found'], 3, /nowhere\/to\/be\/found/],
+  ['a name for two paths', ['add', '--name', 'a', '.', '.'], 2, /--name takes one path/],
+  ['a name that is none', ['add', '--name', '../a', '.'], 2, /cannot be a name/],
+  ['a name for nothing', ['add', '--name', 'a', '--only-hash', '.'], 2, /--only-hash/],
   ['an unknown profile', ['add', '--no-pin', '--profile', 'best', '.'], 2, /best/],
   ['not a CID', ['get', 'bafyphotos'], 2, /'bafyphotos' is not a CID/],
   ['a name without a peer', ['get', 'photos'], 6, /names need a running peer/],
@@ -120,4 +123,40 @@ test('help shows examples and exit codes, for the program and each command', asy
     assert.equal(own.code, 0)
     assert.match(own.stdout, /Examples:[\s\S]*Exit codes: 0 done/)
   }
+})
+
+test('a name that is not UTF-8 costs only what it names, and is told', async () => {
+  const folder = program.path('names')
+  await mkdir(folder)
+  await writeFile(Buffer.concat([Buffer.from(`${folder}/bad `), Buffer.of(0xff)]), '1')
+  await writeFile(`${folder}/good`, '2')
+  const added = await program.run(home, ['add', '--no-pin', folder, folder])
+  assert.equal(added.code, 1)
+  assert.match(added.stderr, /everything else was added, but 2 files or folders were left out/)
+  assert.deepEqual(
+    added.lines.map(({ size, misnamed }) => [size, misnamed]),
+    [
+      [1, 1],
+      [1, 1],
+    ],
+  )
+})
+
+test('what is there already is replaced only when asked, and how to ask is said', async () => {
+  const added = await program.run(home, ['add', '--no-pin', '-'], Buffer.from('new'))
+  const cid = String(added.lines[0]?.cid)
+  const target = program.path('target')
+  await writeFile(target, 'old')
+  const refused = await program.run(home, ['get', cid, '-o', target])
+  assert.equal(refused.code, 1)
+  assert.match(refused.stderr, /only with --overwrite/)
+  assert.equal((await program.run(home, ['get', cid, '-o', target, '--overwrite'])).code, 0)
+})
+
+test('a peer whose time is up stops cleanly and says so', async () => {
+  const peer = await program.start('timed', '--timeout', '2s')
+  const [code] = (await once(peer.process, 'exit')) as [number]
+  assert.equal(code, 124)
+  // The home is free again.
+  assert.equal((await program.run(peer.home, ['status'])).code, 0)
 })

@@ -6,8 +6,9 @@ import { lineLog } from '../../base/log.ts'
 import { systemRandom } from '../../base/random.ts'
 import { times } from '../../core/limits.ts'
 import { type Config, parseSetting } from '../../node/config.ts'
+import { exitCodes } from '../../node/errors.ts'
 import { version } from '../../node/version.ts'
-import type { Context } from '../context.ts'
+import { type Context, Interrupted } from '../context.ts'
 import { define, type Register } from '../define.ts'
 import { visible } from '../output.ts'
 
@@ -29,6 +30,7 @@ export const registerStart: Register = (parent) =>
     examples: [
       'potluck start',
       'potluck --home /srv/potluck start --listen /ip4/0.0.0.0/tcp/4101',
+      'potluck --timeout 8h start    stop after eight hours, with exit code 124',
       'potluck start --network open --bootstrap /dnsaddr/…',
     ],
     action: (context, _args, flags) => start(context, flagsToConfig(flags)),
@@ -64,10 +66,13 @@ async function start(context: Context, flags: Partial<Config>): Promise<void> {
   if (!signal.aborted)
     await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
   output.say('stopping')
+  const late = !(signal.reason instanceof Interrupted)
   // What holds longer than this would be killed by a supervisor anyway; everything acknowledged is on disk already.
   systemClock.timer(times.stopMs - 500, () => {
     process.stderr.write(`${visible('potluck: stopped without waiting for the last connections')}\n`)
-    process.exit(0)
+    process.exit(late ? exitCodes.timedOut : exitCodes.done)
   })
   await home.removeApi()
+  // Being told to stop is how it ends well; a time that was up is told as by every other command.
+  if (late) throw signal.reason
 }
