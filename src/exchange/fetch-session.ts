@@ -22,6 +22,7 @@ import type {
 import { formatTime } from '../core/units.ts'
 import { claimedDagBytes } from './claimed-sizes.ts'
 import { ExchangeError } from './errors.ts'
+import { hopeless } from './hopeless.ts'
 import type { Supplier, SupplierEvents } from './supplier.ts'
 import { SupplierLine } from './supplier-line.ts'
 import { nameOf, Wants } from './wants.ts'
@@ -39,6 +40,8 @@ export interface SessionDeps {
 }
 
 const checkEveryMs = 1_000
+/** Waiting for longer than this is shown. */
+const quietMs = 2_000
 const searchAgainFirstMs = 500
 const searchAgainMostMs = 5_000
 /** Blocks that an idle supplier takes over from a busy one at a time: more would mostly be fetched twice. */
@@ -54,6 +57,8 @@ export class Session implements FetchSession {
   readonly #dialing = new Set<PeerId>()
   /** Why a provider is of no use to this fetch. */
   readonly #refused = new Map<PeerId, string>()
+  /** The supplier that went last, and why. */
+  #lost: string | undefined
   readonly #arrivals = new Map<string, ((block: Block) => void)[]>()
   readonly #stop: AbortController
   readonly #detach: () => void
@@ -337,6 +342,7 @@ export class Session implements FetchSession {
     this.#deps.log.debug(`${peer} no longer supplies: ${reason}`)
     this.#lines.delete(peer)
     this.#refused.set(peer, reason)
+    this.#lost = `${peer}: ${reason}`
     this.#wants.drop(peer)
     line.supplier.close()
     this.#dispatch()
@@ -353,26 +359,26 @@ export class Session implements FetchSession {
       }
       if (this.#wants.size === 0) this.#arrived()
       if (nowMs - this.#lastProgressMs > times.lookUpMs) this.#fail(this.#hopeless())
+      else if (nowMs - this.#lastProgressMs > quietMs) this.#tellWaiting(nowMs)
       this.#dispatch()
       if (!this.#stop.signal.aborted) this.#watch()
     })
+  }
+
+  #tellWaiting(nowMs: number): void {
+    const left = `giving up in ${formatTime(times.lookUpMs - (nowMs - this.#lastProgressMs))}`
+    const lost = this.#lost ? `lost ${this.#lost}; looking for others` : 'nobody found yet'
+    const note = this.#lines.size > 0 ? `${this.#lines.size} found, nothing comes, ${left}` : `${lost}, ${left}`
+    this.#options.onProgress?.({ phase: 'looking up', done: 0, unit: 'peers', note })
   }
 
   #hopeless(): ExchangeError {
     const lines = [...this.#lines.keys()]
     const lacked = this.#wants.lackedBy(lines) ?? this.#root
     const silent = lines.filter((peer) => !this.#wants.get(lacked)?.missingAt.has(peer))
-    const refused = [...this.#refused].map(([peer, reason]) => `${peer}: ${reason}`)
-    const counts: [count: number, what: string][] = [
-      [lines.length - silent.length, 'lack it'],
-      [silent.length, `sent nothing (${silent.slice(0, 3).join(', ')})`],
-      [refused.length, `failed (${refused.slice(0, 3).join('; ')})`],
-    ]
-    const told = counts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`)
-    const found = lines.length + refused.length
-    const who = found === 0 ? 'no provider was found' : `of ${found} providers ${told.join(' and ')}`
-    const why = `nobody that can be reached has ${lacked}: ${who}. Is the peer that has it running and connected ('potluck peers')?`
-    return new ExchangeError('NO_PROVIDERS', why, { retryable: true })
+    const failed = [...this.#refused].map(([peer, reason]) => `${peer}: ${reason}`)
+    const lacking = lines.length - silent.length
+    return hopeless({ cid: lacked, lacking, silent, failed, lost: this.#lost, report: this.#report })
   }
 
   #fail(reason: unknown): void {

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { times } from '../../src/core/limits.ts'
+import type { Progress } from '../../src/core/progress.ts'
 import { dagOf, largeDag, leafOf } from './dags.ts'
 import { assertHas, bytesFrom, failureOf, fetchAll, putAll, World, type WorldPeer } from './world.ts'
 
@@ -235,6 +236,25 @@ test('with nobody but one that stalls it gives up in bounded time, and says so',
   assert.match(failure.message, new RegExp(`${dag.root}: of 1 providers 1 sent nothing .staller`))
   const tookMs = world.clock.monotonicMs() - startMs
   assert.ok(tookMs < times.dialMs + times.stallMs + times.lookUpMs, `${tookMs} ms`)
+})
+
+test('when the only provider goes for good, the waiting is shown, and the end says what came and how to go on', async () => {
+  await using world = new World()
+  const dag = largeDag()
+  const { network } = await world.provider('only', dag.blocks, { bytesPerSecond: 10 * MiB })
+  const fetcher = await world.peer('fetcher')
+  world.clock.timer(1_000, () => {
+    network.refuses = true
+    network.vanish()
+  })
+  const shown: { atMs: number; note: string }[] = []
+  const onProgress = ({ note = '' }: Progress) => void shown.push({ atMs: world.clock.monotonicMs(), note })
+  const failure = await failureOf(fetchAll(world, fetcher, dag, { onProgress }))
+  assert.equal(failure.code, 'NO_PROVIDERS')
+  assert.match(failure.message, / \d+ blocks \(.*\) came and are kept: the same command goes on from there/)
+  assert.ok(shown.some(({ note }) => /^lost only: .*; looking for others, giving up in 2\d/.test(note)))
+  const gaps = shown.map(({ atMs }, index) => atMs - (shown[index - 1]?.atMs ?? 0))
+  assert.ok(Math.max(...gaps) <= 3_000, `${Math.max(...gaps)} ms of silence`)
 })
 
 test('without any provider it says so, when it has looked for long enough', async () => {
