@@ -2,6 +2,7 @@
 // where the first of them ended, so that nothing is skipped. What could not be asked is said.
 
 import type { Abortable } from '../base/abort.ts'
+import { compareByCodePoint } from '../base/code-points.ts'
 import { sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { limits } from '../core/limits.ts'
@@ -40,15 +41,15 @@ export async function listRecords(deps: ListingDeps, prefix: string, options: Li
     deps.peers.ask(peer, request, { signal }).then((answer) => expect(answer, 'records')),
   )
   const ends = pages.flatMap(({ records, more }) => (more ? [records.at(-1)?.[0] ?? after] : []))
-  const end = ends.sort()[0]
+  const end = ends.sort(compareByCodePoint)[0]
   const sets = new Map<string, SiblingSet>()
   for (const [key, bytes] of pages.flatMap((page: Page) => page.records)) {
-    if (end !== undefined && key > end) continue
+    if (end !== undefined && compareByCodePoint(key, end) > 0) continue
     const set = checkedSet(deps, key, bytes)
     const other = sets.get(key)
     sets.set(key, other ? deps.laws.merge(other, set) : set)
   }
-  const keys = [...sets.keys()].sort()
+  const keys = [...sets.keys()].sort(compareByCodePoint)
   const shown = keys.slice(0, most)
   const next = shown.length < keys.length ? shown.at(-1) : end
   const entries = shown.filter((key) => !isRemoved(sets.get(key)!)).map((key) => foundOf(key, sets.get(key)!))

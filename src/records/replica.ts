@@ -1,8 +1,10 @@
 // What this peer keeps of the records: as an owner, and as a stand-in for owners that could not be reached. Changes of one key
 // happen one after another, each on top of the last, and whoever is told that a change happened may rely on it: it is
 // durable. What comes from elsewhere has its signatures checked here before anything is stored.
+
 import { decode, encode } from '@ipld/dag-cbor'
 import type { Clock } from '../base/clock.ts'
+import { compareByCodePoint } from '../base/code-points.ts'
 import { partitionOf } from '../core/keyspace.ts'
 import { limits } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
@@ -194,7 +196,7 @@ export class Replica {
 
   /** Keys here that begin with `prefix`, in order, from `after` on. */
   *keys(prefix: string, after: string | undefined): Iterable<string> {
-    const first = after === undefined || after < prefix ? prefix : `${after}\0`
+    const first = after === undefined || compareByCodePoint(after, prefix) < 0 ? prefix : `${after}\0`
     for (const [row] of this.#deps.table.range({ from: indexRow(first), to: indexEnd })) {
       const key = keyOfIndexRow(row)
       if (!key.startsWith(prefix)) return

@@ -214,7 +214,10 @@ test('everybody who watches hears of every version, once', async () => {
 
 test('listing merges what the members hold, page by page', async () => {
   await using cluster = await Cluster.of(['a', 'b', 'c', 'd', 'e'], { copies: 2 })
-  const keys = Array.from({ length: 30 }, (_, index) => `l/${String(index).padStart(2, '0')}`)
+  // Characters whose order by code point is not that by code unit.
+  const keys = ['0', '\uffee', '\u{1f3b2}'].flatMap((first) =>
+    Array.from({ length: 10 }, (_, index) => `l/${first}${index}`),
+  )
   for (const key of keys) await cluster.run(cluster.records('a').put(key, bytes(key)))
   await cluster.run(cluster.records('a').put('m/other', bytes('x')))
   const listed: string[] = []
