@@ -27,6 +27,11 @@ const expected: Record<string, { words: RegExp[] }> = {
       /Every step held, in .*\./,
     ],
   },
+  'names.ts': {
+    words: [
+      /^set on (\d) of \1\nthe other reads the same: true\nBe kind\.\ntoo late: VERSION_MISMATCH\nclosed for today\n$/,
+    ],
+  },
   'share-a-folder.ts': { words: [/^bafkrei\w+ 26 hello\.txt\nhello from the first peer\n$/] },
 }
 
