@@ -26,6 +26,7 @@ export class AddRun {
   files = 0
   sizeBytes = 0
   skipped = 0
+  misnamed = 0
   readonly #writer: BlockWriter
   readonly #onProgress: OnProgress | undefined
   readonly #totalBytes: number | undefined
@@ -72,6 +73,11 @@ export class AddRun {
   skip(path: string, kind: string): void {
     this.skipped++
     this.tell(`skipped '${path}': it is ${kind}`)
+  }
+
+  skipMisnamed(path: string): void {
+    this.misnamed++
+    this.tell(`skipped '${path}': its name is not valid UTF-8`)
   }
 }
 

@@ -50,6 +50,8 @@ export interface Added {
   files: number
   /** Entries passed over: sockets, pipes and devices have no content, and the excepted folder is not for others. */
   skipped: number
+  /** Entries left out because their names are not UTF-8, which could not be kept. Folders count as one. */
+  misnamed: number
 }
 
 /** Takes blocks and keeps none: for learning a CID without storing anything. */
@@ -132,8 +134,8 @@ export async function addStream(
 }
 
 function added(run: AddRun, path: string, root: Part): Added {
-  const { blocks, files, sizeBytes, skipped } = run
-  return { cid: root.cid, path, sizeBytes, dagBytes: root.tsize, blocks, files, skipped }
+  const { blocks, files, sizeBytes, skipped, misnamed } = run
+  return { cid: root.cid, path, sizeBytes, dagBytes: root.tsize, blocks, files, skipped, misnamed }
 }
 
 async function wrapped(run: AddRun, { cid, tsize }: Part, path: string): Promise<Part> {
@@ -189,7 +191,9 @@ class Tree {
   async #walk(folder: OpenFolder, depth: number): Promise<void> {
     if (depth > limits.pathDepthMax)
       throw new FilesError('TOO_DEEP', `'${folder.path}' is more than ${limits.pathDepthMax} folders deep`)
-    for (const entry of await readFolder(folder.path)) {
+    const { entries, misnamed } = await readFolder(folder.path)
+    for (const name of misnamed) this.#run.skipMisnamed(join(folder.path, name))
+    for (const entry of entries) {
       this.#lanes.signal.throwIfAborted()
       const { name } = entry
       const path = join(folder.path, name)

@@ -1,8 +1,9 @@
 // The narrow door to the file system: the few calls that this folder makes, as promises, with errors that name the path.
 // Plain descriptors and callbacks instead of FileHandles: with many small files those cost more than the files.
 import fs from 'node:fs'
+import { join } from 'node:path'
 import { codeOf } from '../base/errors.ts'
-import { diskError, FilesError } from './errors.ts'
+import { diskError } from './errors.ts'
 
 // Windows has neither: there, opening a link or a pipe by name is as safe as it gets.
 const noFollow = fs.constants.O_NOFOLLOW ?? 0
@@ -111,20 +112,24 @@ export async function makeFolders(path: string): Promise<void> {
   await call<string | undefined>('create', path, (done) => fs.mkdir(path, { recursive: true }, done))
 }
 
-/** The entries of a folder, in no order. Throws NAME_INVALID if a name is not UTF-8: it could not be kept as it is. */
-export async function readFolder(path: string): Promise<fs.Dirent[]> {
-  const entries = await call<fs.Dirent[]>('read', path, (done) => fs.readdir(path, { withFileTypes: true }, done))
-  // The replacement character stands for bytes that are not UTF-8, unless the name really has it.
-  if (entries.some((entry) => entry.name.includes('\ufffd'))) await requireUtf8Names(path)
-  return entries
-}
+/** An entry of a folder, as far as it matters here. */
+export type FolderEntry = Pick<fs.Dirent, 'name' | 'isFile' | 'isDirectory' | 'isSymbolicLink' | 'isSocket' | 'isFIFO'>
 
-async function requireUtf8Names(path: string): Promise<void> {
-  const names = await call<Buffer[]>('read', path, (done) => fs.readdir(path, { encoding: 'buffer' }, done))
-  const bad = names.find((name) => Buffer.compare(Buffer.from(name.toString()), name) !== 0)
-  if (bad)
-    throw new FilesError(
-      'NAME_INVALID',
-      `the name of '${path}/${bad.toString()}' is not valid UTF-8 (its bytes are ${bad.toString('hex')}); rename it`,
-    )
+/** The entries of a folder, in no order, and the names of those that are not UTF-8: such a name could not be kept as it is. */
+export async function readFolder(path: string): Promise<{ entries: FolderEntry[]; misnamed: string[] }> {
+  const listed = await call<fs.Dirent[]>('read', path, (done) => fs.readdir(path, { withFileTypes: true }, done))
+  // The replacement character stands for bytes that are not UTF-8, unless the name really has it.
+  const isSure = (name: string) => !name.includes('\ufffd')
+  const entries: FolderEntry[] = listed.filter(({ name }) => isSure(name))
+  const misnamed: string[] = []
+  if (entries.length === listed.length) return { entries, misnamed }
+  for (const bytes of await call<Buffer[]>('read', path, (done) => fs.readdir(path, { encoding: 'buffer' }, done))) {
+    const name = bytes.toString()
+    if (Buffer.compare(Buffer.from(name), bytes) !== 0) misnamed.push(name)
+    else if (!isSure(name)) {
+      const stats = await describe(join(path, name))
+      if (stats) entries.push(Object.assign(stats, { name }))
+    }
+  }
+  return { entries, misnamed }
 }

@@ -49,7 +49,10 @@ export function diskError(error: unknown, doing: string, path: string): FilesErr
     case 'EEXIST':
     case 'EISDIR':
     case 'ENOTEMPTY':
-      return failed('TARGET_EXISTS', 'something else is already there')
+      return failed(
+        'TARGET_EXISTS',
+        'something else is already there; a file or link is replaced only with --overwrite',
+      )
     case 'ELOOP':
       return failed('TARGET_EXISTS', 'it is a symbolic link, which is not followed here')
     default:

@@ -73,7 +73,7 @@ export function temporaryPath(path: string, random: Random): string {
 
 /** Removes the temporary files in a folder whose writers are gone. */
 export async function removeLeftovers(folder: string): Promise<void> {
-  for (const entry of await readFolder(folder)) {
+  for (const entry of (await readFolder(folder)).entries) {
     const writer = entry.isFile() ? pattern.exec(entry.name)?.[1] : undefined
     const path = join(folder, entry.name)
     if (writer === undefined || underWay.has(path) || isOtherProcess(Number(writer))) continue

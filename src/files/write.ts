@@ -219,7 +219,7 @@ class Writing {
     if (this.#options.overwrite) return false
     throw new FilesError(
       'TARGET_EXISTS',
-      `'${path}' is already there with other content; it is not overwritten unless asked`,
+      `'${path}' is already there with other content; it is replaced only with --overwrite`,
     )
   }
 

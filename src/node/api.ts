@@ -37,6 +37,8 @@ export interface Added {
   blocks: number
   /** Entries passed over: pipes, sockets and devices, which have no content, and the peer's own home. */
   skipped: number
+  /** Files and folders left out because their names are not UTF-8. */
+  misnamed: number
 }
 
 export interface GetOptions extends LongOptions {

@@ -11,6 +11,7 @@ import type { RoutingErrorCode } from '../routing/errors.ts'
 import type { StoreErrorCode } from '../store/errors.ts'
 
 export type NodeErrorCode =
+  | 'ADD_INCOMPLETE'
   | 'ALREADY_RUNNING'
   | 'API_FAILED'
   | 'CLIENT_GONE'
@@ -191,6 +192,7 @@ const meanings: Record<AnyErrorCode, Row> = {
   VERSION_INVALID: [usage, 400],
   VERSION_MISMATCH: [failed, 409],
 
+  ADD_INCOMPLETE: [failed, 422],
   ALREADY_RUNNING: [failed, 409],
   API_FAILED: [failed, 500],
   CLIENT_GONE: [interrupted, 499],

@@ -87,8 +87,8 @@ export class LocalPeer implements Api.Peer {
       await writer.flush({ signal })
       if (pin) await this.#pin(added.cid)
       const path = typeof source === 'string' ? source : '-'
-      const { sizeBytes: size, blocks, skipped } = added
-      return { cid: added.cid.toString(), path, size, blocks, skipped }
+      const { sizeBytes: size, blocks, skipped, misnamed } = added
+      return { cid: added.cid.toString(), path, size, blocks, skipped, misnamed }
     })
   }
 

@@ -124,7 +124,7 @@ export function requireValue({ value, name }: NameInfo): string {
 /** True for what can be a name; `CID/a/b` and paths of a file system cannot. */
 export function isName(name: string): boolean {
   try {
-    keyOf(name)
+    requireName(name)
     return true
   } catch {
     return false
@@ -132,6 +132,10 @@ export function isName(name: string): boolean {
 }
 
 /** Throws KEY_INVALID with what is wrong. */
+export function requireName(name: string): void {
+  keyOf(name)
+}
+
 function keyOf(name: string): string {
   const parts = name.split('/')
   const wrong =

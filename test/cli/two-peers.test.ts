@@ -28,7 +28,7 @@ before(async () => {
   assert.equal(added.code, 0, added.stderr)
   cid = String(added.lines[0]?.cid)
   const { size, blocks } = added.lines[0] ?? {}
-  assert.deepEqual(added.lines, [{ cid, path: folder, size, blocks, skipped: 0 }])
+  assert.deepEqual(added.lines, [{ cid, path: folder, size, blocks, skipped: 0, misnamed: 0 }])
 })
 
 test('the first line of start says who and where', () => {
@@ -116,6 +116,7 @@ test('stdin is a file like any other', async () => {
     size: 11,
     blocks: 1,
     skipped: 0,
+    misnamed: 0,
   })
   const old = await program.run(
     program.path('stdin'),

@@ -57,6 +57,7 @@ test('what was added is counted', async (context) => {
       blocks: 7,
       files: 3,
       skipped: 0,
+      misnamed: 0,
     },
   )
   assert.equal(blocks.size, 7)
@@ -159,16 +160,21 @@ test('a missing path and an unreadable file are named', async (context) => {
   })
 })
 
-test('a name that is not UTF-8 is an error that names it', async (context) => {
+test('a name that is not UTF-8 is left out and counted, and the rest is as if it were not there', async (context) => {
   const home = Buffer.from(await temporaryFolder(context))
   await writeFile(Buffer.concat([home, Buffer.from('/fine \ufffd')]), '1')
   const first = await addPath({ writer: discardingWriter }, home.toString(), everything)
   assert.equal(first.files, 1)
+  // Read as text, the first two have the name of the good one.
+  await writeFile(Buffer.concat([home, Buffer.from('/fine \xff', 'latin1')]), '2')
+  await mkdir(Buffer.concat([home, Buffer.from('/fine \xfe', 'latin1')]))
   await writeFile(Buffer.concat([home, Buffer.from('/bad \xff', 'latin1')]), '2')
-  await assert.rejects(addPath({ writer: discardingWriter }, home.toString(), everything), {
-    code: 'NAME_INVALID',
-    message: /bad .*62616420ff/,
-  })
+  const notes: string[] = []
+  const onProgress = ({ note }: Progress) => notes.push(note ?? '')
+  const second = await addPath({ writer: discardingWriter }, home.toString(), { ...everything, onProgress })
+  assert.deepEqual({ ...second, misnamed: 0 }, first)
+  assert.equal(second.misnamed, 3)
+  assert.ok(notes.some((note) => /skipped .*\/bad .*UTF-8/.test(note)))
 })
 
 test('a file that changes while it is read is an error, however it changes', async (context) => {
