@@ -1,6 +1,7 @@
 // What happens to a cluster while clients work: crashes, sleep, partitions, disks and clocks gone wrong, and members that
 // come and go. Which, to whom and for how long comes from the seed. Trouble ends by itself, or at the latest when all is
 // healed; only the forgotten stay away.
+import { codeOf } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
 import type { Program } from './client.ts'
 import type { Cluster, SimulatedPeer } from './cluster.ts'
@@ -9,6 +10,9 @@ import { pick, type Workload } from './workload.ts'
 
 type Peer = SimulatedPeer<Program>
 type Inflict = (peer: Peer) => void
+
+/** By then members that started again know each other. */
+const forgetAgainMs = 15_000
 
 export interface FaultsDeps {
   cluster: Cluster<Program>
@@ -43,6 +47,8 @@ export class Faults {
   readonly wiped = new Set<string>()
   /** Peers that will not be started again. */
   readonly gone = new Set<Peer>()
+  /** Machines that are lost, and to be forgotten. */
+  readonly #lost = new Set<Peer>()
   /** Peers that hand their data off. One that is interrupted is a member again when it starts. */
   readonly leaving = new Set<Peer>()
 
@@ -97,6 +103,9 @@ export class Faults {
     this.#history.event('all is healed')
     this.#cluster.healAll()
     for (const peer of this.#cluster.peers) this.#start(peer)
+    // Whoever was told to forget a machine may have lost its disk before it told anybody else: `members` still shows it, and
+    // people forget it once more.
+    for (const lost of this.#lost) this.#later(forgetAgainMs, () => this.#tellToForget(lost))
   }
 
   #crash(peer: Peer, { power }: { power: boolean }): void {
@@ -219,6 +228,7 @@ export class Faults {
     this.#workload.abandon(peer)
     this.gone.add(peer)
     this.wiped.add(peer.name)
+    this.#lost.add(peer)
     this.#later(this.#between(2_000, 15_000), () => this.#tellToForget(peer))
   }
 
@@ -227,7 +237,9 @@ export class Faults {
     if (!teller) return void this.#later(1_000, () => this.#tellToForget(lost))
     this.#history.event(`${teller.name} forgets ${lost.name}`)
     const told = teller.run!.program!.forget(lost.peer)
-    void told.catch(() => this.#later(1_000, () => this.#tellToForget(lost)))
+    void told.catch((error) => {
+      if (codeOf(error) !== 'MEMBER_UNKNOWN') this.#later(1_000, () => this.#tellToForget(lost))
+    })
   }
 
   #wipe(peer: Peer): void {
