@@ -3,7 +3,7 @@
 import { sleep, systemClock } from '../../src/base/clock.ts'
 
 const pollMs = 5
-const deadlineMs = 20_000
+const deadlineMs = 60_000
 
 /** Resolves once `holds` is true. */
 export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
