@@ -68,7 +68,9 @@ export class Probing implements Worker {
   async step(): Promise<StepResult> {
     const { clock } = this.#deps
     this.#feed({ kind: 'tick', wallMs: clock.nowMs() })
-    return { next: 'later', delayMs: Math.max(0, this.#detector.dueMs - clock.monotonicMs()) }
+    // The detector's time is a difference of clock readings, and may be a rounding error short of what is due: a wait of that
+    // little, or of none, ends before the clock has moved, for ever under a virtual one.
+    return { next: 'later', delayMs: Math.max(1, this.#detector.dueMs - clock.monotonicMs()) }
   }
 
   livenessOf(peer: PeerId): Liveness | undefined {

@@ -1,6 +1,7 @@
 // Whole runs over a toy: that one seed gives one run, that an honest toy passes, and that a broken one does not.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { startPeer } from '../../src/sim/peer.ts'
 import { runSeed, storyOf } from '../../src/sim/run.ts'
 import { type Flaw, startToy } from './toy-records.ts'
 
@@ -49,4 +50,9 @@ test('what a timer throws is a finding, not a crash of the simulator', async () 
   }
   const { findings } = await runSeed(start, { ...options, seed: 1 })
   assert.match(findings[0]!.sentence, /nobody catches me/)
+})
+
+test('a run in which time stood still goes on: what is due by a rounding error is waited for', async () => {
+  const { history } = await runSeed((ports) => startPeer(ports, { copies: 3 }), { peers: 5, steps: 200, seed: 7 })
+  assert.ok(history.operations.length > 200)
 })
