@@ -80,12 +80,13 @@ export class HintsWorker implements Worker {
     return keys.length === limits.recordsCarried
   }
 
-  // Somebody else owns the key by now: they get it instead.
+  // Somebody else owns the key by now: they get it instead. If this peer is one of them, its copy is an owner's from now on;
+  // the other owners find it when they compare.
   async #redirect(key: string, owner: PeerId): Promise<void> {
     const { replica, rings, membership } = this.#deps
     const bytes = replica.bytesOf(key)
     const owners = rings.owners(partitionOf(key)).filter((peer) => peer !== membership.self)
-    if (bytes && !rings.isOwner(partitionOf(key))) await replica.merge(key, bytes, owners)
+    if (bytes) await replica.merge(key, bytes, rings.isOwner(partitionOf(key)) ? [] : owners)
     if (bytes) await replica.delivered(key, owner, bytes, undefined)
   }
 
