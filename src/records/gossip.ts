@@ -70,11 +70,14 @@ export class Gossip implements Disposable {
   }
 }
 
-/** Takes as much as one message carries out of what waits: whole records while they fit, then keys and versions. */
+/**
+ * Takes as much as one message carries out of what waits: whole records while they fit, then keys and versions. The latest go
+ * first, so that a burst which takes long to tell does not hold up what is written after it.
+ */
 function take(waiting: Map<string, Stored>): News[] {
   const message: [key: string, set: Uint8Array, version: string][] = []
   let left: number = limits.recordNewsBytes
-  for (const [key, { set, bytes }] of waiting) {
+  for (const [key, { set, bytes }] of [...waiting].reverse()) {
     const version = contextOf(set)
     // The versions of all come first: a record goes whole only into what they leave.
     const sizeBytes = 3 * key.length + version.length + 16
