@@ -361,6 +361,8 @@ export class Session implements FetchSession {
       if (nowMs - this.#lastProgressMs > times.lookUpMs) this.#fail(this.#hopeless())
       else if (nowMs - this.#lastProgressMs > quietMs) this.#tellWaiting(nowMs)
       this.#dispatch()
+      // However slow the line, a crash costs a second's worth. What went wrong is told by the next put.
+      void this.#deps.writer.flush().catch(() => {})
       if (!this.#stop.signal.aborted) this.#watch()
     })
   }
@@ -382,11 +384,8 @@ export class Session implements FetchSession {
   }
 
   #fail(reason: unknown): void {
-    if (this.#stop.signal.aborted && this.#lines.size === 0) {
-      this.#failed.reject(reason)
-      return
-    }
     this.#failed.reject(reason)
+    if (this.#stop.signal.aborted && this.#lines.size === 0) return
     this.#detach()
     this.#cancelCheck?.()
     this.#stop.abort(reason)

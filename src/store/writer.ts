@@ -18,8 +18,9 @@ type Kept =
   | { kind: 'reference'; key: Uint8Array; reference: BlockReference }
   | { kind: 'touch'; key: Uint8Array }
 
-/** A commit is worth its price from this many waiting bytes or blocks on. */
+/** A commit is worth its price from this many waiting bytes, bytes in files, or blocks on. */
 const commitBytes = limits.writeBytesMax / 4
+const commitFileBytes = 4 * limits.writeBytesMax
 const commitBlocks = limits.writeBlocksMax / 4
 
 export class StoreWriter implements BlockWriter {
@@ -27,6 +28,8 @@ export class StoreWriter implements BlockWriter {
   readonly #files: BlockFiles
   #waiting = new Map<string, Kept>()
   #waitingBytes = 0
+  /** Bytes in files that are on the disk and wait for their commit: a crash loses no more of a long fetch. */
+  #waitingFileBytes = 0
   /** Bytes and blocks taken and not yet durable. */
   #underwayBytes = 0
   #underwayBlocks = 0
@@ -82,7 +85,8 @@ export class StoreWriter implements BlockWriter {
   }
 
   async flush({ signal }: Abortable = {}): Promise<void> {
-    while (this.#fileWrites.size > 0) await abortable(Promise.all(this.#fileWrites), signal)
+    // What is put meanwhile is not waited for: that might never end.
+    await abortable(Promise.all(this.#fileWrites), signal)
     this.#commit()
     await abortable(this.#commits, signal)
     this.#throwFailure()
@@ -136,7 +140,12 @@ export class StoreWriter implements BlockWriter {
   #keep(kept: Kept, sizeBytes: number): void {
     this.#waiting.set(nameOf(kept.key), kept)
     this.#waitingBytes += sizeBytes
-    if (this.#waitingBytes >= commitBytes || this.#waiting.size >= commitBlocks) this.#commit()
+    if (kept.kind === 'file') this.#waitingFileBytes += kept.sizeBytes
+    const isWorthIt =
+      this.#waitingBytes >= commitBytes ||
+      this.#waitingFileBytes >= commitFileBytes ||
+      this.#waiting.size >= commitBlocks
+    if (isWorthIt) this.#commit()
   }
 
   // Commits run one after the other; each takes what waits when it is asked for.
@@ -146,6 +155,7 @@ export class StoreWriter implements BlockWriter {
     const batchBytes = this.#waitingBytes
     this.#waiting = new Map()
     this.#waitingBytes = 0
+    this.#waitingFileBytes = 0
     const names = new Set(batch.map(({ key }) => nameOf(key)))
     for (const name of names) this.#writing.add(name)
     this.#commits = this.#commits.then(async () => {

@@ -341,6 +341,24 @@ test('after a crash of the fetcher the next fetch brings what is missing', async
   await assertHas(after, dag)
 })
 
+test('a crash in the middle of a slow fetch costs a second of it', async () => {
+  await using world = new World()
+  const dag = largeDag()
+  await world.provider('provider', dag.blocks, { bytesPerSecond: 10 * MiB })
+  const before = await world.peer('before')
+  const stop = new AbortController()
+  const crash = new Error('power cut')
+  world.clock.timer(2_500, () => {
+    before.disk.crash()
+    stop.abort(crash)
+  })
+  assert.equal(await failureOf(fetchAll(world, before, dag, { signal: stop.signal })), crash)
+  const after = await world.peer('after', { disk: before.disk })
+  const { bytes } = await fetchAll(world, after, dag)
+  assert.ok(bytes < dag.bytes - 10 * MiB, `${bytes} of ${dag.bytes} bytes came again`)
+  await assertHas(after, dag)
+})
+
 test('one block is given verified, one that nobody has does not hold up the others', async () => {
   await using world = new World()
   const dag = dagOf({ leaves: 3 })

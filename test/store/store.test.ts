@@ -9,6 +9,7 @@ import { identity } from 'multiformats/hashes/identity'
 import { Block, codecs } from '../../src/core/block.ts'
 import { limits } from '../../src/core/limits.ts'
 import { openStore } from '../../src/store/open.ts'
+import { until } from '../twins/until.ts'
 import { both, deps, missing, node, putAll, raw, withFolder, withStore } from './stores.ts'
 
 const sizes = [
@@ -64,6 +65,16 @@ both('what was flushed is there when the process is not closed but opened anew',
     await using second = await open()
     assert.ok(second.has(block.cid))
     await first[Symbol.asyncDispose]()
+  }),
+)
+
+both('what is written for long is kept on the way: nobody need flush', ({ withStore }) =>
+  withStore(async (store) => {
+    using lease = store.lease('test')
+    await using writer = store.writer(lease)
+    const blocks = Array.from({ length: 5 * (limits.writeBytesMax >> 20) }, () => raw(randomBytes(1 << 20)))
+    for (const block of blocks) await writer.put(block)
+    await until('the first of them are there', () => store.has(blocks[0]!.cid))
   }),
 )
 
