@@ -310,14 +310,18 @@ test('names that Windows would take for something else are refused there', () =>
   requireEntryName('console.log', 'win32')
 })
 
-test('a folder that may not be written to is named', { skip: process.getuid?.() === 0 }, async (context) => {
+test('a folder that may not be written to is named', {
+  skip: process.getuid?.() === 0 && 'root may write everywhere',
+}, async (context) => {
   const home = await temporaryFolder(context)
   const blocks = new MemoryBlocks()
   chmodSync(home, 0o500)
   await assert.rejects(write(blocks, await putRaw(blocks, 'x'), join(home, 'f')), { code: 'PERMISSION', message: /f'/ })
 })
 
-test('a full disk is an error that says so', { skip: !existsSync('/dev/full') }, async () => {
+test('a full disk is an error that says so', {
+  skip: !existsSync('/dev/full') && 'this system has no /dev/full',
+}, async () => {
   const { writeAt, openToRead } = await import('../../src/files/disk.ts')
   const { openSync, closeSync } = await import('node:fs')
   const descriptor = openSync('/dev/full', 'w')
