@@ -5,12 +5,12 @@
 // That an entry is genuine says who made it, not that he is a member: entries are taken from proven members only.
 import { encode } from '@ipld/dag-cbor'
 import { sha256 } from '../core/block.ts'
+import { Fields } from '../core/fields.ts'
 import { limits } from '../core/limits.ts'
 import type { Claim, MemberState } from '../core/member.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { Signer } from '../core/ports.ts'
 import { MembersError } from './errors.ts'
-import { Fields } from './fields.ts'
 
 interface Signed {
   /** Whom it is about. */

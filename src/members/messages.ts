@@ -2,10 +2,10 @@
 // Canonical DAG-CBOR lists that begin with a word; whatever comes in is checked field by field, and what does not fit
 // throws MESSAGE_INVALID and changes nothing. Entries inside are checked by whoever takes them.
 import { encode } from '@ipld/dag-cbor'
+import { Fields } from '../core/fields.ts'
 import { limits } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
 import { MembersError } from './errors.ts'
-import { Fields } from './fields.ts'
 import type { Opinion, Rumour } from './rumours.ts'
 
 export const protocol = '/potluck/members/1'

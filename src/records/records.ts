@@ -12,6 +12,7 @@ import { compareAndSet } from './compare-and-set.ts'
 import { type Asked, Coordinator, type Outcome } from './coordinator.ts'
 import { Dots } from './dots.ts'
 import { RecordsError } from './errors.ts'
+import { Followers } from './followers.ts'
 import { Gossip, type News } from './gossip.ts'
 import { GroupedTable } from './grouped-table.ts'
 import { HandOffWorker } from './hand-off.ts'
@@ -52,9 +53,11 @@ export async function openRecords(deps: RecordsDeps, { copies }: RecordsOptions)
   // Alone there is nobody to compare with.
   if (membership.view().members.every(({ peer }) => peer === membership.self)) await presence.compared(undefined, [])
   const watchers = new Watchers({ log, laws })
+  const followers = new Followers({ replica, log })
   replica.onChange = (key, set) => {
     acceptor.noticed(key, set)
     watchers.tell(key, set)
+    followers.tell(key, set)
   }
 
   let handOff: HandOffWorker | undefined
@@ -82,6 +85,7 @@ export async function openRecords(deps: RecordsDeps, { copies }: RecordsOptions)
     author: new Author({ signer, verifier }),
     replica,
     watchers,
+    followers,
     peers,
     puts: new Puts(peers),
     ticker: new Ticker(clock),
@@ -115,6 +119,7 @@ type Parts = Omit<RecordsDeps, 'laws'> & {
   author: Author
   replica: Replica
   watchers: Watchers
+  followers: Followers
   peers: Peers
   puts: Puts
   ticker: Ticker
@@ -182,6 +187,10 @@ class OpenRecords implements Records {
 
   watch(prefix: string, listener: Parameters<Records['watch']>[1]): () => void {
     return this.#parts.watchers.add(prefix, listener)
+  }
+
+  follow(prefix: string, listener: Parameters<Records['follow']>[1]): () => void {
+    return this.#parts.followers.add(prefix, listener)
   }
 
   *local(): ReturnType<Records['local']> {

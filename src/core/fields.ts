@@ -1,12 +1,11 @@
 // Checks of what was decoded from the wire or the disk, field by field: the right type, in range, of bounded length. Each
-// returns the value or throws with `refuse`, so that claims and messages have errors of their own.
+// returns the value or throws with `refuse`, so that every organ, and each kind of message, has errors of its own.
 import { decode } from '@ipld/dag-cbor'
-import { limits } from '../core/limits.ts'
-import type { PeerId } from '../core/peer.ts'
-import type { MembersError } from './errors.ts'
+import { limits } from './limits.ts'
+import type { PeerId } from './peer.ts'
 
 /** Makes the error for a field that is wrong: "a bad incarnation". */
-export type Refuse = (what: string) => MembersError
+export type Refuse = (what: string) => Error
 
 const base58 = /^[1-9A-HJ-NP-Za-km-z]+$/
 
