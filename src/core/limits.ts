@@ -291,6 +291,27 @@ export const limits = {
   /** Rings remembered (some hundred KB each): of the views that meet while members join and leave. */
   ringsKept: 8,
 
+  /** Wishes that one content be kept: one from each time that somebody pinned it. */
+  pinWishesMax: 64,
+  /** Ended wishes of one pin that are remembered, so that a late write of a driver does not bring them back. */
+  pinEndedMax: 128,
+  /** Characters of a wish's id: 12 bytes of chance. */
+  pinWishIdCharactersMax: 32,
+  /** Members that a holder is told to fetch from: as many as a fetch uses. */
+  pinSourcesMax: 8,
+  /** Pins in one message: with their records some 200 KB, far from the limit of a call. */
+  pinsCarried: 256,
+  /** Blocks in one audit. */
+  pinsAudited: 16,
+  /** Audits in a row that a holder may fail before another is named instead. */
+  auditsFailedMax: 3,
+  /** Members of the ring's walk that are looked at first: nearly always they are enough, and looking at all of 500 costs time. */
+  pinWalkFirst: 16,
+  /** Records of pins being written at a time. */
+  pinWritesInFlight: 16,
+  /** Failures that make a holder wait for longer each time. */
+  holdFailuresCounted: 6,
+
   /** JSON body of an API request. */
   apiBodyBytesMax: 1 * MiB,
 } as const
@@ -415,6 +436,28 @@ export const times = {
   recordNewsEveryMs: 800,
   /** Longest wait after the first ballot that was outbid; grows with each. */
   recordBallotWaitMs: 50,
+  /** Wait after the first failure to fetch what this peer shall hold; doubled each time. */
+  holdRetryFirstMs: 5_000,
+  /** Longest such wait: whoever has it may be back. */
+  holdRetryMostMs: 300_000,
+  /** How often a holder looks for work, though work wakes it. */
+  holdPollMs: 60_000,
+  /** How often pins that are not held as they should be are looked at, and their holders asked. */
+  pinsUnsettledMs: 2_000,
+  /** The same after a long time without any change. */
+  pinsUnsettledMostMs: 60_000,
+  /** How often members are counted, though changes wake the driver: the grace time ends without any. */
+  pinsPollMs: 10_000,
+  /** A holder's word counts for so long before it is asked again. */
+  pinsConfirmedMs: 3_600_000,
+  /** A member without room is asked again after this. */
+  fullAgainMs: 600_000,
+  /** How often what is here is compared with the pins, though messages wake it. */
+  keeperEveryMs: 600_000,
+  /** Mean time between two audits of a holder. */
+  auditEveryMs: 60_000,
+  /** How often somebody who waits for copies looks. */
+  pinWaitMs: 500,
   /** A running peer that is busy answers its own commands within this; what takes longer is something else. */
   apiAnswerMs: 5_000,
   /** A clean stop must end within this. */

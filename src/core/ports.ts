@@ -194,6 +194,8 @@ export interface FetchSession extends BlockReader, AsyncDisposable {
 export interface FetchOptions extends Reporting, Abortable {
   /** Peers to ask first, before any search. */
   hints?: PeerInfo[]
+  /** Nobody waits for it: it leaves the line to fetches that somebody waits for. */
+  background?: boolean
 }
 
 export interface Fetcher {

@@ -12,6 +12,7 @@ export type Phase =
   | 'sweeping'
   | 'announcing'
   | 'handing off'
+  | 'copying'
 
 export interface Progress {
   phase: Phase

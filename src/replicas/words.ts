@@ -27,6 +27,8 @@ export interface PinRecords {
     value: Uint8Array,
     options: Abortable & { context: string },
   ): Promise<{ acks: number; wanted: number }>
+  /** Like `put`, and leaves nothing. */
+  remove(key: string, options: Abortable & { context: string }): Promise<unknown>
   list(
     prefix: string,
     options?: Abortable & { after?: string },
@@ -53,9 +55,13 @@ export interface ReplicasDeps {
   roots: Roots
   fetcher: Fetcher
   linksOf: LinksOf
+  /** Bytes of all blocks of a DAG, each once. Throws if one of them is not here. */
+  measure(cid: CID, options?: Abortable): Promise<number>
   openCalls(options: { protocol: string; answer: AnswerCall }): Promise<Calls>
   /** What this peer holds, and promises to hold. */
   table: Table
+  /** Something here is not needed any more, and may be collected. */
+  onLetGo(): void
   clock: Clock
   random: Random
   log: Log

@@ -1,0 +1,149 @@
+// Audits: a driver asks holders to hash a nonce with blocks of what they say they hold. It can only ask for what it can read
+// itself, so it audits pins that it holds too; a block is found by walking down from the root by chance. Whoever does not
+// answer right does not count as a holder until it does, and after some times another is named instead.
+import type { CID } from 'multiformats/cid'
+import { codeOf, sentenceOf } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
+import type { Random } from '../base/random.ts'
+import type { StepResult, Worker } from '../base/worker.ts'
+import { sha256 } from '../core/block.ts'
+import { limits, times } from '../core/limits.ts'
+import type { PeerId } from '../core/peer.ts'
+import type { BlockReader, LinksOf, Membership } from '../core/ports.ts'
+import type { Driven } from './driven.ts'
+import type { DriverWorker } from './driver.ts'
+import type { HolderWorker } from './holder.ts'
+import type { Holdings } from './holdings.ts'
+import type { Peers } from './peers.ts'
+
+export interface AuditDeps {
+  membership: Membership
+  store: BlockReader
+  linksOf: LinksOf
+  holdings: Holdings
+  holder: HolderWorker
+  driver: DriverWorker
+  peers: Peers
+  random: Random
+  log: Log
+}
+
+const nonceBytes = 32
+
+export class AuditWorker implements Worker {
+  readonly name = 'auditing holders'
+  readonly #deps: AuditDeps
+  #passed = 0
+  #failed = 0
+
+  constructor(deps: AuditDeps) {
+    this.#deps = deps
+  }
+
+  status(): string {
+    return `asked for proof of ${this.#passed + this.#failed} blocks since the start; ${this.#failed} were not proven`
+  }
+
+  async step(signal: AbortSignal): Promise<StepResult> {
+    const { random } = this.#deps
+    const byPeer = new Map<PeerId, Driven[]>()
+    const doubted: [PeerId, Driven][] = []
+    for (const driven of this.#deps.driver.driven())
+      for (const [peer, { state, failedAudits }] of driven.said) {
+        if (state !== 'held' || peer === this.#deps.membership.self) continue
+        if (!this.#deps.holdings.get(driven.key)?.isHeld) continue
+        if (failedAudits > 0) doubted.push([peer, driven])
+        const list = byPeer.get(peer)
+        if (list) list.push(driven)
+        else byPeer.set(peer, [driven])
+      }
+    // Of everybody something, and of those that failed just that.
+    for (const [peer, list] of byPeer) {
+      const again = doubted.flatMap(([other, driven]) => (other === peer ? [driven] : []))
+      const some = Array.from({ length: limits.pinsAudited }, () => list[Math.floor(random.unit() * list.length)]!)
+      await this.#audit(peer, [...new Set([...again, ...some])].slice(0, limits.pinsAudited), signal)
+    }
+    return { next: 'later', delayMs: times.auditEveryMs * (0.75 + 0.5 * random.unit()) }
+  }
+
+  // What this peer cannot read itself it does not hold.
+  #doubtOwn({ key }: Driven): void {
+    const held = this.#deps.holdings.get(key)
+    if (held) this.#deps.holder.doubt(held)
+  }
+
+  async #audit(peer: PeerId, list: Driven[], signal: AbortSignal): Promise<void> {
+    const { peers, random, store, log, driver } = this.#deps
+    const asked: { driven: Driven; cid: CID }[] = []
+    for (const driven of list) {
+      const cid = await randomBlock(this.#deps, driven.pin.cid, signal)
+      if (cid) asked.push({ driven, cid })
+      else this.#doubtOwn(driven)
+    }
+    if (asked.length === 0) return
+    const nonce = random.bytes(nonceBytes)
+    let hashes: (Uint8Array | undefined)[]
+    try {
+      const blocks = asked.map(({ cid }) => cid)
+      ;({ hashes } = await peers.ask(peer, { kind: 'audit', blocks, nonce }, 'hashes', { signal }))
+    } catch (error) {
+      // Who does not answer at all is away; that is another matter.
+      return log.debug(`${peer} was not audited: ${sentenceOf(error)}`)
+    }
+    for (const [index, { driven, cid }] of asked.entries()) {
+      const said = driven.said.get(peer)
+      if (!said) continue
+      const { bytes } = await store.get(cid, { signal })
+      const hash = hashes[index]
+      const isProven = hash !== undefined && Buffer.compare(hash, proofOf(nonce, bytes)) === 0
+      if (isProven) this.#passed++
+      else this.#failed++
+      if (!isProven) log.warn(`${peer} could not prove that it has block ${cid} of ${driven.pin.cid}`)
+      if (isProven && said.failedAudits === 0) continue
+      said.failedAudits = isProven ? 0 : said.failedAudits + 1
+      driver.doubt(driven.key)
+    }
+  }
+}
+
+/** SHA-256 of nonce and bytes. */
+export function proofOf(nonce: Uint8Array, bytes: Uint8Array): Uint8Array {
+  return sha256(Buffer.concat([nonce, bytes]))
+}
+
+/** Answers an audit, a hash for each block that can be read. What has rotted is noticed by reading it. */
+export async function answerAudit(
+  store: BlockReader,
+  blocks: readonly CID[],
+  nonce: Uint8Array,
+): Promise<(Uint8Array | undefined)[]> {
+  const hashes: (Uint8Array | undefined)[] = []
+  for (const cid of blocks) {
+    try {
+      hashes.push(proofOf(nonce, (await store.get(cid)).bytes))
+    } catch {
+      hashes.push(undefined)
+    }
+  }
+  return hashes
+}
+
+/** A block at or below the root, by chance; undefined if this peer cannot read that far itself. */
+async function randomBlock(
+  { store, linksOf, random }: Pick<AuditDeps, 'store' | 'linksOf' | 'random'>,
+  root: CID,
+  signal: AbortSignal,
+): Promise<CID | undefined> {
+  let cid = root
+  try {
+    for (let depth = 0; depth < limits.dagDepthMax; depth++) {
+      const links = linksOf(await store.get(cid, { signal }))
+      if (links.length === 0) return cid
+      cid = links[Math.floor(random.unit() * links.length)]!
+    }
+    return cid
+  } catch (error) {
+    if (codeOf(error) === 'NOT_FOUND' || codeOf(error) === 'CORRUPT') return undefined
+    throw error
+  }
+}

@@ -1,0 +1,25 @@
+// What time it is for the cluster: the median of what its members' clocks say, heard with their answers. Pins end by wall
+// time, and one clock that is a day ahead must not end them a day early. Of two clocks that differ the earlier one counts.
+import type { Clock } from '../base/clock.ts'
+import { Lru } from '../base/lru.ts'
+import { limits } from '../core/limits.ts'
+import type { PeerId } from '../core/peer.ts'
+
+export class ClusterTime {
+  readonly #clock: Clock
+  /** How far others' clocks are ahead of ours, milliseconds. */
+  readonly #ahead = new Lru<PeerId, number>(limits.membersMax)
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  heard(from: PeerId, nowMs: number): void {
+    this.#ahead.set(from, nowMs - this.#clock.nowMs())
+  }
+
+  nowMs(): number {
+    const all = [0, ...this.#ahead.values()].sort((a, b) => a - b)
+    return this.#clock.nowMs() + all[Math.ceil(all.length / 2) - 1]!
+  }
+}

@@ -1,0 +1,400 @@
+// Driving pins: for each pin whose record this peer owns, and of whose owners it is the first that is alive, it asks members
+// to hold, names them in the record when they accept, takes those off that need not hold any more once all others have
+// confirmed, and ends pins that nobody wishes for. What is to be done is planned for many pins at once; then each member gets
+// its part in few messages.
+import { abortable } from '../base/abort.ts'
+import type { Clock } from '../base/clock.ts'
+import { sentenceOf } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
+import type { StepResult, Worker } from '../base/worker.ts'
+import { partitionOf } from '../core/keyspace.ts'
+import { limits, times } from '../core/limits.ts'
+import type { PeerId } from '../core/peer.ts'
+import type { Membership } from '../core/ports.ts'
+import { ringOf } from '../placement/ring.ts'
+import type { Candidate } from './choose.ts'
+import type { ClusterTime } from './cluster-time.ts'
+import { type Driven, hear, isConfirmed } from './driven.ts'
+import type { Holding, Progress } from './messages.ts'
+import type { Peers } from './peers.ts'
+import { copiesOf, encodePin, type Pin, pinOf, withoutWishes } from './pin.ts'
+import { type Plan, planPin, type Standing } from './plan.ts'
+import type { Presence } from './presence.ts'
+import type { PinRecord, PinRecords } from './words.ts'
+
+export interface DriverDeps {
+  membership: Membership
+  records: PinRecords
+  peers: Peers
+  presence: Presence
+  time: ClusterTime
+  clock: Clock
+  log: Log
+}
+
+/** What one round does. */
+interface Round {
+  asks: Map<PeerId, { driven: Driven; holding: Holding }[]>
+  releases: Map<PeerId, Driven[]>
+  writes: { driven: Driven; pin: Pin }[]
+  /** Ended so long ago that nobody can bring them back. */
+  removals: Driven[]
+}
+
+export class DriverWorker implements Worker {
+  readonly name = 'keeping copies'
+  readonly #deps: DriverDeps
+  readonly #recordCopies: number
+  readonly #pins = new Map<string, Driven>()
+  /** To be looked at in the next round, and those that are not as they should be yet. */
+  #due = new Set<string>()
+  readonly #unsettled = new Set<string>()
+  #sweptAtMs: number | undefined
+  #unsettledAtMs = Number.NEGATIVE_INFINITY
+  /** Longer each time that nothing comes of it. */
+  #unsettledEveryMs: number = times.pinsUnsettledMs
+  /** Incarnations of members that were here, by which it is seen that one has been away. */
+  #here = new Map<PeerId, number>()
+  #epoch = ''
+  #didSee = false
+  wake: () => void = () => {}
+
+  constructor(deps: DriverDeps, { recordCopies }: { recordCopies: number }) {
+    this.#deps = deps
+    this.#recordCopies = recordCopies
+  }
+
+  onWork(wake: () => void): void {
+    this.wake = wake
+  }
+
+  status(): string {
+    const { joined, seen } = this.#deps.presence.count()
+    if (!this.#deps.presence.seesMost)
+      return `sees ${seen} of ${joined} members, and changes nothing until it sees more`
+    const short = this.#unsettled.size
+    return short === 0 ? 'every pin that it looks after is held' : `${short} pins are not held as they should be yet`
+  }
+
+  /** A record that this peer keeps, as it is now. */
+  follow(record: PinRecord): void {
+    const { key, context, siblings } = record
+    const pin = pinOf(record)
+    if (!pin) return void this.#forget(key)
+    const known = this.#pins.get(key)
+    const isSplit = siblings.length > 1
+    if (known) Object.assign(known, { pin, context, isSplit, settledAtMs: undefined })
+    else
+      this.#pins.set(key, {
+        key,
+        partition: partitionOf(key),
+        pin,
+        context,
+        isSplit,
+        settledAtMs: undefined,
+        said: new Map(),
+        released: new Set(),
+      })
+    if (pin.wishes.length > 0) this.#pins.get(key)!.released.clear()
+    this.doubt(key)
+  }
+
+  /** What is known of a pin whose record is kept here, whoever drives it. */
+  get(key: string): Driven | undefined {
+    return this.#pins.get(key)
+  }
+
+  /** Pins that this peer drives. */
+  *driven(): Iterable<Driven> {
+    for (const driven of this.#pins.values()) if (this.drives(driven)) yield driven
+  }
+
+  drives({ partition }: Driven): boolean {
+    return this.driverOf(partition) === this.#deps.membership.self
+  }
+
+  /** The first owner that is alive; undefined when none is. */
+  driverOf(partition: number): PeerId | undefined {
+    return this.ownersOf(partition).find((peer) => this.#deps.presence.seesPeer(peer))
+  }
+
+  ownersOf(partition: number): readonly PeerId[] {
+    return ringOf(this.#deps.membership.view()).owners(partition, this.#recordCopies)
+  }
+
+  /** A member tells by itself how far it is. */
+  reported(from: PeerId, progress: readonly (readonly [key: string, progress: Progress])[]): void {
+    for (const [key, one] of progress) {
+      const driven = this.#pins.get(key)
+      if (!driven) continue
+      hear(driven, from, one, this.#deps.clock.monotonicMs())
+      this.doubt(key)
+    }
+  }
+
+  /** Something is to be looked at again. */
+  doubt(key: string): void {
+    this.#stir(key)
+    this.wake()
+  }
+
+  /** True if it has fewer copies than it could. */
+  isShort({ key }: Driven): boolean {
+    return this.#unsettled.has(key)
+  }
+
+  plan(driven: Driven): Plan {
+    const { pin, partition } = driven
+    const { membership, presence } = this.#deps
+    const view = membership.view()
+    const elsewhere = new Set(pin.wishes.filter((wish) => wish.elsewhere).map(({ by }) => by))
+    const copies = copiesOf(pin)
+    const standing = (peer: PeerId) => this.#standing(driven, peer)
+    const planWith = (most: number) => {
+      const peers = ringOf(view).owners(partition, most)
+      const walk = peers.filter((peer) => !elsewhere.has(peer)).map((peer) => this.#candidate(peer))
+      return planPin({ named: pin.holders, copies, walk, standing, sees: presence.seesMost })
+    }
+    // The first of the walk are of all zones; nearly always they are enough.
+    const first = planWith(limits.pinWalkFirst)
+    return first.target.length >= copies || view.members.length <= limits.pinWalkFirst
+      ? first
+      : planWith(view.members.length)
+  }
+
+  /** Members in the ring that hold anything. */
+  get holdersPossible(): number {
+    return this.#deps.membership.view().members.filter(({ capacity }) => capacity > 0).length
+  }
+
+  async step(signal: AbortSignal): Promise<StepResult> {
+    const { presence, clock } = this.#deps
+    await presence.update()
+    this.#noticeMembers()
+    const nowMs = clock.monotonicMs()
+    if (this.#sweptAtMs === undefined || nowMs - this.#sweptAtMs >= times.pinsConfirmedMs) {
+      this.#sweptAtMs = nowMs
+      for (const key of this.#pins.keys()) this.#due.add(key)
+    }
+    if (nowMs - this.#unsettledAtMs >= this.#unsettledEveryMs) {
+      this.#unsettledAtMs = nowMs
+      this.#unsettledEveryMs = Math.min(2 * this.#unsettledEveryMs, times.pinsUnsettledMostMs)
+      for (const key of this.#unsettled) this.#due.add(key)
+    }
+    const due = this.#due
+    this.#due = new Set()
+    const round = this.#decide(due)
+    await abortable(this.#carryOut(round, signal), signal)
+    if (this.#due.size > 0) return { next: 'now' }
+    return {
+      next: 'later',
+      delayMs: this.#unsettled.size > 0 ? Math.min(this.#unsettledEveryMs, times.pinsPollMs) : times.pinsPollMs,
+    }
+  }
+
+  #decide(due: Iterable<string>): Round {
+    const round: Round = { asks: new Map(), releases: new Map(), writes: [], removals: [] }
+    for (const key of due) {
+      const driven = this.#pins.get(key)
+      if (!driven) continue
+      if (!this.drives(driven)) {
+        // Whoever takes over later asks anew.
+        driven.said.clear()
+        this.#unsettled.delete(key)
+        continue
+      }
+      const before = driven.pin
+      const nowMs = this.#deps.time.nowMs()
+      const isOver = before.wishes.some(({ expiresMs }) => expiresMs !== undefined && expiresMs <= nowMs)
+      if (isOver) {
+        const pin = withoutWishes(before, ({ expiresMs }) => expiresMs !== undefined && expiresMs <= nowMs, nowMs)
+        round.writes.push({ driven, pin })
+      } else if (before.wishes.length === 0) this.#decideEnded(driven, round)
+      else this.#decideKept(driven, round)
+    }
+    return round
+  }
+
+  #decideKept(driven: Driven, { asks, releases, writes }: Round): void {
+    const { pin, key } = driven
+    const { presence, clock } = this.#deps
+    const plan = this.plan(driven)
+    const isSettled = plan.isHeld && plan.target.length >= Math.min(copiesOf(pin), this.holdersPossible)
+    if (isSettled && plan.toName.length === 0 && plan.toTrim.length === 0) this.#unsettled.delete(key)
+    else this.#unsettled.add(key)
+    const nowMs = clock.monotonicMs()
+    const isStale = nowMs - (driven.settledAtMs ?? Number.NEGATIVE_INFINITY) > times.pinsConfirmedMs
+    if (isStale && isSettled) driven.settledAtMs = nowMs
+    const confirmed = pin.holders.filter((peer) => isConfirmed(driven, peer))
+    for (const peer of new Set([...plan.target, ...pin.holders])) {
+      const isNew = !pin.holders.includes(peer)
+      if (!presence.seesPeer(peer) || (isNew && !plan.toName.includes(peer))) continue
+      const said = driven.said.get(peer)
+      if (said && nowMs - said.atMs < times.pinsUnsettledMs / 2) continue
+      if (isConfirmed(driven, peer) && !isNew && !(isStale && isSettled)) continue
+      const from = [...confirmed, ...pin.wishes.map(({ by }) => by)].slice(0, limits.pinSourcesMax)
+      const again = (said?.failedAudits ?? 0) > 0
+      const others = confirmed.filter((other) => other !== peer).length
+      driven.released.delete(peer)
+      addTo(asks, peer, { driven, holding: { key, pin: encodePin(pin), others, from, again } })
+    }
+    // Named are those that were asked before and said that they have room.
+    const accepted = plan.toName.filter((peer) => {
+      const said = driven.said.get(peer)
+      return said?.state === 'held' || said?.state === 'fetching'
+    })
+    if (accepted.length > 0 || plan.toTrim.length > 0 || driven.isSplit) {
+      const stay = pin.holders.filter((peer) => !plan.toTrim.includes(peer))
+      writes.push({ driven, pin: { ...pin, holders: [...new Set([...stay, ...accepted])].sort() } })
+    }
+    if (!plan.isHeld) return
+    for (const [peer, { state }] of driven.said) {
+      const isNeeded = pin.holders.includes(peer) || plan.target.includes(peer)
+      if (isNeeded || state === 'full' || driven.released.has(peer) || !presence.seesPeer(peer)) continue
+      addTo(releases, peer, driven)
+    }
+  }
+
+  /** Nobody wishes for it any more: everybody who may have it is told, and then it is nobody's. */
+  #decideEnded(driven: Driven, { releases, writes, removals }: Round): void {
+    const { pin, key } = driven
+    const { presence, time } = this.#deps
+    const all = new Set([...pin.holders, ...pin.ended.map(({ by }) => by), ...driven.said.keys()])
+    const left = [...all].filter((peer) => !driven.released.has(peer) && !presence.isGone(peer))
+    for (const peer of left) if (presence.seesPeer(peer)) addTo(releases, peer, driven)
+    if (left.length > 0) this.#unsettled.add(key)
+    else {
+      this.#unsettled.delete(key)
+      driven.said.clear()
+      if (pin.holders.length > 0 || driven.isSplit) writes.push({ driven, pin: { ...pin, holders: [] } })
+      else if (pin.ended.every(({ atMs }) => time.nowMs() - atMs > times.removalsKeptMs)) removals.push(driven)
+    }
+  }
+
+  async #carryOut({ asks, releases, writes, removals }: Round, signal: AbortSignal): Promise<void> {
+    const asking = [...asks].map(([peer, list]) => this.#ask(peer, list, signal))
+    const releasing = [...releases].map(([peer, list]) => this.#release(peer, list, signal))
+    await Promise.all([...asking, ...releasing])
+    const { records } = this.#deps
+    const acts = [
+      ...writes.map(({ driven, pin }) => ({ driven, act: () => this.#put(driven, pin, signal) })),
+      ...removals.map((driven) => ({
+        driven,
+        act: () => records.remove(driven.key, { context: driven.context, signal }),
+      })),
+    ]
+    for (let at = 0; at < acts.length; at += limits.pinWritesInFlight)
+      await Promise.all(acts.slice(at, at + limits.pinWritesInFlight).map((one) => this.#try(one)))
+  }
+
+  async #ask(peer: PeerId, list: { driven: Driven; holding: Holding }[], signal: AbortSignal): Promise<void> {
+    const { peers, clock } = this.#deps
+    list.sort((a, b) => a.holding.others - b.holding.others)
+    for (let at = 0; at < list.length; at += limits.pinsCarried) {
+      const part = list.slice(at, at + limits.pinsCarried)
+      try {
+        const request = { kind: 'hold', holdings: part.map(({ holding }) => holding) } as const
+        const { progress } = await peers.ask(peer, request, 'progress', { signal })
+        for (const [index, { driven }] of part.entries()) {
+          const one = progress[index]
+          if (!one) continue
+          const before = driven.said.get(peer)
+          hear(driven, peer, one, clock.monotonicMs())
+          if (one.state !== before?.state) this.#stir(driven.key)
+          else if (one.doneBytes !== before.doneBytes) this.#unsettledEveryMs = times.pinsUnsettledMs
+        }
+      } catch (error) {
+        this.#deps.log.debug(`${peer} did not say how far it is: ${sentenceOf(error)}`)
+        for (const { driven } of part) {
+          driven.said.delete(peer)
+          this.#unsettled.add(driven.key)
+        }
+        return
+      }
+    }
+  }
+
+  async #release(peer: PeerId, list: Driven[], signal: AbortSignal): Promise<void> {
+    for (let at = 0; at < list.length; at += limits.pinsCarried) {
+      const part = list.slice(at, at + limits.pinsCarried)
+      try {
+        await this.#deps.peers.ask(peer, { kind: 'release', keys: part.map(({ key }) => key) }, 'noted', { signal })
+        for (const driven of part) {
+          driven.released.add(peer)
+          // Who failed its audits is remembered, or it would be chosen again.
+          if ((driven.said.get(peer)?.failedAudits ?? 0) === 0) driven.said.delete(peer)
+          this.#stir(driven.key)
+        }
+      } catch (error) {
+        return this.#deps.log.debug(`${peer} was not told what it need not hold: ${sentenceOf(error)}`)
+      }
+    }
+  }
+
+  #put({ key, context }: Driven, pin: Pin, signal: AbortSignal): Promise<unknown> {
+    return this.#deps.records.put(key, encodePin(pin), { context, signal })
+  }
+
+  async #try({ driven, act }: { driven: Driven; act: () => Promise<unknown> }): Promise<void> {
+    try {
+      await act()
+    } catch (error) {
+      this.#deps.log.debug(`the record of ${driven.pin.cid} was not written: ${sentenceOf(error)}`)
+      this.#unsettled.add(driven.key)
+    }
+  }
+
+  #standing(driven: Driven, peer: PeerId): Standing {
+    const { presence, clock } = this.#deps
+    const said = driven.said.get(peer)
+    const isFull = said?.state === 'full' && clock.monotonicMs() - said.atMs < times.fullAgainMs
+    const others = driven.pin.holders.some((other) => other !== peer && isConfirmed(driven, other))
+    const isFailing = said?.state === 'failing' && others
+    return {
+      holds: isConfirmed(driven, peer) && presence.seesPeer(peer),
+      gone: presence.isGone(peer),
+      unfit: isFull || isFailing || (said?.failedAudits ?? 0) >= limits.auditsFailedMax,
+    }
+  }
+
+  #candidate(peer: PeerId): Candidate {
+    return { peer, zone: this.#deps.membership.member(peer)?.zone ?? '' }
+  }
+
+  // Whoever comes back may have lost what it had: its word from before does not count.
+  #noticeMembers(): void {
+    const { membership, presence } = this.#deps
+    const here = new Map<PeerId, number>()
+    for (const member of membership.members()) if (presence.isHere(member)) here.set(member.peer, member.incarnation)
+    const { epoch } = membership.view()
+    const back = [...here].flatMap(([peer, incarnation]) => (this.#here.get(peer) === incarnation ? [] : [peer]))
+    const isChanged = epoch !== this.#epoch || back.length > 0 || here.size !== this.#here.size
+    this.#here = here
+    this.#epoch = epoch
+    const sees = presence.seesMost
+    if (!isChanged && sees === this.#didSee) return
+    this.#didSee = sees
+    for (const driven of this.#pins.values()) {
+      for (const peer of back) driven.said.delete(peer)
+      this.#stir(driven.key)
+    }
+  }
+
+  /** Something has happened to a pin: it is looked at in the next round, and closely for a while. */
+  #stir(key: string): void {
+    this.#due.add(key)
+    this.#unsettledEveryMs = times.pinsUnsettledMs
+  }
+
+  #forget(key: string): void {
+    this.#pins.delete(key)
+    this.#unsettled.delete(key)
+    this.#due.delete(key)
+  }
+}
+
+function addTo<K, V>(map: Map<K, V[]>, key: K, value: V): void {
+  const list = map.get(key)
+  if (list) list.push(value)
+  else map.set(key, [value])
+}

@@ -1,0 +1,184 @@
+// Holding: this peer fetches what it shall hold, the most endangered first and a few at a time, and says how far it is. What
+// it need not hold any more it drops only when the record no longer names it and whoever drives the pin has said that enough
+// others hold it. Everything goes on where it stopped after a restart.
+import type { Clock } from '../base/clock.ts'
+import { codeOf, sentenceOf } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
+import type { StepResult, Worker } from '../base/worker.ts'
+import { limits, times } from '../core/limits.ts'
+import type { PeerId, PeerInfo } from '../core/peer.ts'
+import type { BlockStore, Fetcher, Membership } from '../core/ports.ts'
+import { formatSize } from '../core/units.ts'
+import type { Held, Holdings } from './holdings.ts'
+import type { Holding, Progress } from './messages.ts'
+import { decodePin, type Pin } from './pin.ts'
+
+export interface HolderDeps {
+  membership: Membership
+  store: BlockStore
+  fetcher: Fetcher
+  holdings: Holdings
+  clock: Clock
+  log: Log
+  /** Tells the driver of a pin how far this peer is. */
+  report: (held: Held) => void
+}
+
+export class HolderWorker implements Worker {
+  readonly name = 'holding copies'
+  readonly #deps: HolderDeps
+  readonly #concurrency: number
+  /** Being fetched, with the way to stop that. */
+  readonly #fetching = new Map<Held, AbortController>()
+  /** Held, and to be looked through since something is missing somewhere. */
+  readonly #doubted = new Set<Held>()
+  readonly #running = new Set<Promise<void>>()
+  #isClosed = false
+  wake: () => void = () => {}
+
+  constructor(deps: HolderDeps, { concurrency }: { concurrency: number }) {
+    this.#deps = deps
+    this.#concurrency = concurrency
+  }
+
+  onWork(wake: () => void): void {
+    this.wake = wake
+  }
+
+  status(): string {
+    const { holdings } = this.#deps
+    const waiting = [...holdings.all()].filter(({ isHeld }) => !isHeld)
+    const holds = `holds ${holdings.size - waiting.length} pins, ${formatSize(holdings.heldBytes)}`
+    if (waiting.length === 0) return holds
+    const failing = waiting.find(({ why }) => why !== undefined)
+    const reason = failing ? `; ${failing.cid}: ${failing.why}` : ''
+    return `${holds}; fetches ${this.#fetching.size} of ${waiting.length} more${reason}`
+  }
+
+  /** Takes on a pin, or says why not. */
+  async hold({ key, pin: bytes, others, from, again }: Holding): Promise<Progress> {
+    const { holdings, clock } = this.#deps
+    const pin = decodePin(bytes)
+    const held = await holdings.reserve(key, pin)
+    if (!held) return { state: 'full', doneBytes: 0, why: this.#noRoom(pin) }
+    await holdings.heard(held, pin)
+    Object.assign(held, { others, from, askedAtMs: clock.monotonicMs() })
+    if (again && held.isHeld) this.doubt(held)
+    if (!held.isHeld) this.wake()
+    return progressOf(held)
+  }
+
+  /** Everything held is looked through, and what is missing fetched. */
+  doubtAll(): void {
+    for (const held of this.#deps.holdings.all()) this.doubt(held)
+  }
+
+  doubt(held: Held): void {
+    if (held.isHeld) this.#doubted.add(held)
+    this.wake()
+  }
+
+  /** Lets go of a pin, and of what was fetched of it. */
+  async drop(held: Held): Promise<void> {
+    this.#doubted.delete(held)
+    this.#fetching.get(held)?.abort(new Error('it is not needed here any more'))
+    await this.#deps.holdings.release(held)
+  }
+
+  async step(_signal: AbortSignal): Promise<StepResult> {
+    const nowMs = this.#deps.clock.monotonicMs()
+    let nextMs: number = times.holdPollMs
+    for (const held of this.#queue()) {
+      if (this.#fetching.size >= this.#concurrency || this.#isClosed) break
+      if (this.#fetching.has(held)) continue
+      if (held.retryAtMs > nowMs) nextMs = Math.min(nextMs, held.retryAtMs - nowMs)
+      else this.#start(held)
+    }
+    return { next: 'later', delayMs: nextMs }
+  }
+
+  /** Stops every fetch; what has come is kept. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    for (const stop of this.#fetching.values()) stop.abort(new Error('this peer stops'))
+    await Promise.all(this.#running)
+  }
+
+  /** What is to be fetched, the most endangered first, and of these the smallest. */
+  #queue(): Held[] {
+    const lacking = [...this.#deps.holdings.all()].filter(({ isHeld }) => !isHeld)
+    lacking.sort((a, b) => a.others - b.others || a.sizeBytes - b.sizeBytes || (a.key < b.key ? -1 : 1))
+    return [...lacking, ...this.#doubted]
+  }
+
+  #start(held: Held): void {
+    const stop = new AbortController()
+    this.#fetching.set(held, stop)
+    const running = this.#fetch(held, stop.signal)
+      .catch((error: unknown) => this.#failed(held, error, stop.signal))
+      .finally(() => {
+        this.#fetching.delete(held)
+        this.#running.delete(running)
+        this.wake()
+      })
+    this.#running.add(running)
+  }
+
+  async #fetch(held: Held, signal: AbortSignal): Promise<void> {
+    const { store, fetcher, holdings } = this.#deps
+    this.#doubted.delete(held)
+    using lease = store.lease(`hold ${held.cid}`)
+    const onProgress = ({ phase, done }: { phase: string; done: number }) => {
+      if (phase === 'fetching') held.doneBytes = Math.min(done, held.sizeBytes)
+    }
+    const options = { hints: this.#sources(held), background: true, signal, onProgress }
+    await using session = fetcher.session(held.cid, lease, options)
+    await session.fetchDag(held.cid, { signal })
+    signal.throwIfAborted()
+    await holdings.complete(held)
+    this.#deps.report(held)
+  }
+
+  async #failed(held: Held, error: unknown, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return
+    const { clock, log, holdings, report } = this.#deps
+    held.why = sentenceOf(error)
+    log.debug(`${held.cid} is not held yet: ${held.why}`)
+    // The driver finds somebody with more room.
+    if (codeOf(error) === 'STORE_FULL') held.failures = limits.holdFailuresCounted
+    const delayMs = times.holdRetryFirstMs * 2 ** Math.min(held.failures++, limits.holdFailuresCounted)
+    held.retryAtMs = clock.monotonicMs() + Math.min(delayMs, times.holdRetryMostMs)
+    await holdings.incomplete(held).catch(() => {})
+    report(held)
+  }
+
+  /** Where to fetch from, the nearest first. */
+  #sources({ from, pin }: Held): PeerInfo[] {
+    const { membership } = this.#deps
+    const peers = new Set<PeerId>([...from, ...pin.holders, ...pin.wishes.map(({ by }) => by)])
+    peers.delete(membership.self)
+    const known = [...peers].flatMap((peer) => membership.member(peer) ?? [])
+    const alive = known.filter(({ liveness, state }) => liveness !== 'dead' && state !== 'left')
+    alive.sort((a, b) => (a.latencyMs ?? Number.POSITIVE_INFINITY) - (b.latencyMs ?? Number.POSITIVE_INFINITY))
+    return alive.map(({ peer, addresses }) => ({ peer, addresses }))
+  }
+
+  #noRoom(pin: Pin): string {
+    const { usedBytes } = this.#deps.holdings
+    return `it needs ${formatSize(pin.sizeBytes)}, and this member has promised ${formatSize(usedBytes)} of its room already`
+  }
+}
+
+export function progressOf({ isHeld, sizeBytes, doneBytes, why }: Held): Progress {
+  if (isHeld) return { state: 'held', doneBytes: sizeBytes }
+  return { state: why === undefined ? 'fetching' : 'failing', doneBytes, why }
+}
+
+/**
+ * True when a member may drop what it holds: pure. `pin` is what the records say now; undefined when they say nothing, and
+ * then what is held may be all there is. `isEnough`: its driver says that as many as shall hold it do.
+ */
+export function mayDrop(self: PeerId, pin: Pin | undefined, isEnough: boolean): boolean {
+  if (!pin) return false
+  return pin.wishes.length === 0 || (isEnough && !pin.holders.includes(self))
+}

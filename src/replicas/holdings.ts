@@ -1,0 +1,201 @@
+// What this peer holds for the cluster, and what it keeps since somebody pinned it here: durable rows, with the sum of what is
+// promised. A pin's size is reserved when it is accepted, before anything is fetched, so that two pins never count on the same
+// room. A row that says `held` is written after every block and the root are durable, and its root is let go before the row is.
+import { decode, encode } from '@ipld/dag-cbor'
+import type { CID } from 'multiformats/cid'
+import type { PeerId } from '../core/peer.ts'
+import type { Table } from '../core/ports.ts'
+import { cidOfKey, decodePin, encodePin, type Pin } from './pin.ts'
+import type { Roots } from './words.ts'
+
+/** One pin that this peer holds or is about to. */
+export interface Held {
+  readonly key: string
+  readonly cid: CID
+  /** As it was last heard of. */
+  pin: Pin
+  isHeld: boolean
+  /** Reserved; does not change while it is held. */
+  readonly sizeBytes: number
+  /** Not kept over a restart. */
+  others: number
+  from: readonly PeerId[]
+  doneBytes: number
+  why: string | undefined
+  failures: number
+  /** Monotonic time before which it is not tried again. */
+  retryAtMs: number
+  /** Monotonic time when anybody last said that it shall be held; undefined since the start. */
+  askedAtMs: number | undefined
+}
+
+const heldPrefix = 'held/'
+const keptPrefix = 'kept/'
+/** The code point after the slash. */
+const after = (prefix: string) => `${prefix.slice(0, -1)}0`
+
+export class Holdings {
+  readonly #table: Table
+  readonly #roots: Roots
+  readonly #capacity: number
+  readonly #held = new Map<string, Held>()
+  readonly #kept = new Map<string, Pin>()
+  #usedBytes = 0
+  #doneBytes = 0
+
+  constructor(deps: { table: Table; roots: Roots }, { capacity }: { capacity: number }) {
+    this.#table = deps.table
+    this.#roots = deps.roots
+    this.#capacity = capacity
+    for (const [row, bytes] of this.#table.range({ from: heldPrefix, to: after(heldPrefix) })) {
+      const key = row.slice(heldPrefix.length)
+      const [pin, isHeld] = decode(bytes) as [Uint8Array, boolean]
+      const held = newHeld(key, decodePin(pin))
+      // A root that is gone was about to be let go when the process ended.
+      this.#take(held, isHeld && this.#roots.has(held.cid))
+    }
+    for (const [row, bytes] of this.#table.range({ from: keptPrefix, to: after(keptPrefix) }))
+      this.#kept.set(row.slice(keptPrefix.length), decodePin(bytes))
+  }
+
+  /** Bytes held and promised. */
+  get usedBytes(): number {
+    return this.#usedBytes
+  }
+
+  /** Bytes of what is held whole. */
+  get heldBytes(): number {
+    return this.#doneBytes
+  }
+
+  get size(): number {
+    return this.#held.size
+  }
+
+  all(): Iterable<Held> {
+    return this.#held.values()
+  }
+
+  get(key: string): Held | undefined {
+    return this.#held.get(key)
+  }
+
+  /** Reserves room; undefined if there is none. Durable when it resolves, and counted at once. */
+  async reserve(key: string, pin: Pin): Promise<Held | undefined> {
+    const known = this.#held.get(key)
+    if (known) return known
+    if (this.#usedBytes + pin.sizeBytes > this.#capacity) return undefined
+    const held = newHeld(key, pin)
+    this.#take(held, false)
+    try {
+      await this.#write(held)
+    } catch (error) {
+      this.#drop(held)
+      throw error
+    }
+    return held
+  }
+
+  /** Every block is durable here. */
+  async complete(held: Held): Promise<void> {
+    await this.#roots.add(held.cid)
+    if (this.#held.get(held.key) !== held) return await this.#letGoOf(held.key, held.cid)
+    this.#set(held, true)
+    Object.assign(held, { doneBytes: held.sizeBytes, why: undefined, failures: 0 })
+    await this.#write(held)
+  }
+
+  /** Something is missing here: it is not held until it has been completed again. */
+  async incomplete(held: Held): Promise<void> {
+    if (!held.isHeld || this.#held.get(held.key) !== held) return
+    this.#set(held, false)
+    await this.#write(held)
+  }
+
+  /** What was heard of a pin last is what is told if its record is ever lost. */
+  async heard(held: Held, pin: Pin): Promise<void> {
+    const isNew = Buffer.compare(encodePin(pin), encodePin(held.pin)) !== 0
+    held.pin = pin
+    if (isNew) await this.#write(held)
+  }
+
+  /** Drops it: nothing of it need stay, unless somebody pinned it here. */
+  async release(held: Held): Promise<void> {
+    if (this.#held.get(held.key) !== held) return
+    this.#drop(held)
+    await this.#letGoOf(held.key, held.cid)
+    await this.#table.write([{ delete: heldPrefix + held.key }])
+  }
+
+  /** A pin of which this peer keeps a copy of its own, as it was when it was pinned here. */
+  kept(key: string): Pin | undefined {
+    return this.#kept.get(key)
+  }
+
+  keptKeys(): string[] {
+    return [...this.#kept.keys()]
+  }
+
+  /** Durable when it resolves; the root must be there. */
+  async keep(key: string, pin: Pin): Promise<void> {
+    this.#kept.set(key, pin)
+    await this.#table.write([{ put: keptPrefix + key, value: encodePin(pin) }])
+  }
+
+  /** Drops this peer's own copy, unless it is a holder. */
+  async unkeep(key: string): Promise<void> {
+    if (!this.#kept.delete(key)) return
+    await this.#letGoOf(key, cidOfKey(key))
+    await this.#table.write([{ delete: keptPrefix + key }])
+  }
+
+  /** Roots that nobody has told the cluster of, as an import without a running peer leaves them. */
+  *untold(keyOf: (cid: CID) => string): Iterable<CID> {
+    for (const cid of this.#roots.list()) {
+      const key = keyOf(cid)
+      if (!this.#kept.has(key) && !this.#held.has(key)) yield cid
+    }
+  }
+
+  async #letGoOf(key: string, cid: CID): Promise<void> {
+    if (!this.#held.has(key) && !this.#kept.has(key)) await this.#roots.remove(cid)
+  }
+
+  #take(held: Held, isHeld: boolean): void {
+    this.#held.set(held.key, held)
+    this.#usedBytes += held.sizeBytes
+    this.#set(held, isHeld)
+  }
+
+  #drop(held: Held): void {
+    this.#set(held, false)
+    this.#held.delete(held.key)
+    this.#usedBytes -= held.sizeBytes
+  }
+
+  #set(held: Held, isHeld: boolean): void {
+    if (held.isHeld !== isHeld) this.#doneBytes += isHeld ? held.sizeBytes : -held.sizeBytes
+    held.isHeld = isHeld
+  }
+
+  async #write({ key, pin, isHeld }: Held): Promise<void> {
+    await this.#table.write([{ put: heldPrefix + key, value: encode([encodePin(pin), isHeld]) }])
+  }
+}
+
+function newHeld(key: string, pin: Pin): Held {
+  return {
+    key,
+    cid: pin.cid,
+    pin,
+    isHeld: false,
+    sizeBytes: pin.sizeBytes,
+    others: 0,
+    from: [],
+    doneBytes: 0,
+    why: undefined,
+    failures: 0,
+    retryAtMs: 0,
+    askedAtMs: undefined,
+  }
+}

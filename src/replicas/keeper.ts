@@ -1,0 +1,156 @@
+// Keeping what is here in step with the records: pins of this peer that nobody has been told of are told; what was pinned here
+// is let go once nobody wishes for it; what is held and nobody has asked for since the start, or for long, is asked about; and
+// what this peer has been told to release is dropped after a look at the record itself. A record that is lost is written
+// again from what is here.
+import type { Clock } from '../base/clock.ts'
+import { sentenceOf } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
+import type { Random } from '../base/random.ts'
+import type { StepResult, Worker } from '../base/worker.ts'
+import { limits, times } from '../core/limits.ts'
+import type { PeerId } from '../core/peer.ts'
+import type { Membership } from '../core/ports.ts'
+import { type HolderWorker, mayDrop } from './holder.ts'
+import type { Held, Holdings } from './holdings.ts'
+import type { Told } from './messages.ts'
+import { decodePin, encodePin, type Pin, pinKey, pinOf } from './pin.ts'
+import { askDrivers, type TellingDeps } from './telling.ts'
+import type { PinRecords } from './words.ts'
+
+export interface KeeperDeps extends TellingDeps {
+  membership: Membership
+  records: PinRecords
+  holdings: Holdings
+  holder: HolderWorker
+  clock: Clock
+  random: Random
+  log: Log
+  /** Tells the cluster of a root that this peer keeps. */
+  tell: (root: Held['cid'], signal: AbortSignal) => Promise<void>
+  /** Something has been let go of. */
+  onLetGo: () => void
+}
+
+export class KeeperWorker implements Worker {
+  readonly name = 'comparing what is here with the pins'
+  readonly #deps: KeeperDeps
+  /** Keys that somebody has told this peer to release. */
+  #toRelease = new Set<string>()
+  #checkedAtMs: number | undefined
+  #untold = 0
+  wake: () => void = () => {}
+
+  constructor(deps: KeeperDeps) {
+    this.#deps = deps
+  }
+
+  onWork(wake: () => void): void {
+    this.wake = wake
+  }
+
+  status(): string {
+    return this.#untold > 0 ? `${this.#untold} pins of this peer are not known to others yet` : 'all pins are known'
+  }
+
+  release(keys: readonly string[]): void {
+    const { holdings } = this.#deps
+    for (const key of keys) if (holdings.get(key) || holdings.kept(key)) this.#toRelease.add(key)
+    if (this.#toRelease.size > 0) this.wake()
+  }
+
+  async step(signal: AbortSignal): Promise<StepResult> {
+    const { clock } = this.#deps
+    const released = this.#toRelease
+    this.#toRelease = new Set()
+    await this.#check([...released], signal)
+    const nowMs = clock.monotonicMs()
+    if (this.#checkedAtMs === undefined || nowMs - this.#checkedAtMs >= times.keeperEveryMs) {
+      this.#checkedAtMs = nowMs
+      await this.#tellUntold(signal)
+      await this.#check(this.#doubtful(nowMs), signal)
+    }
+    if (this.#toRelease.size > 0) return { next: 'now' }
+    return { next: 'later', delayMs: times.keeperEveryMs }
+  }
+
+  /** What is kept here, and what is held and nobody has asked for lately. */
+  #doubtful(nowMs: number): string[] {
+    const { holdings } = this.#deps
+    const held = [...holdings.all()].filter(
+      ({ askedAtMs }) => askedAtMs === undefined || nowMs - askedAtMs > times.pinsConfirmedMs,
+    )
+    return [...new Set([...holdings.keptKeys(), ...held.map(({ key }) => key)])]
+  }
+
+  async #tellUntold(signal: AbortSignal): Promise<void> {
+    const { holdings, tell, log } = this.#deps
+    this.#untold = 0
+    for (const cid of [...holdings.untold(pinKey)]) {
+      signal.throwIfAborted()
+      try {
+        await tell(cid, signal)
+      } catch (error) {
+        signal.throwIfAborted()
+        this.#untold++
+        log.debug(`nobody was told that ${cid} is pinned here: ${sentenceOf(error)}`)
+      }
+    }
+  }
+
+  async #check(keys: string[], signal: AbortSignal): Promise<void> {
+    for (let at = 0; at < keys.length; at += limits.pinsCarried) {
+      const part = keys.slice(at, at + limits.pinsCarried)
+      const told = await askDrivers(this.#deps, part, { signal })
+      for (const key of part) {
+        signal.throwIfAborted()
+        try {
+          await this.#checkOne(key, told.get(key), signal)
+        } catch (error) {
+          signal.throwIfAborted()
+          this.#deps.log.debug(`${key} was not compared with its record: ${sentenceOf(error)}`)
+        }
+      }
+    }
+  }
+
+  async #checkOne(key: string, told: Told | undefined, signal: AbortSignal): Promise<void> {
+    const { membership, holdings, holder, records } = this.#deps
+    const { self } = membership
+    const held = holdings.get(key)
+    const kept = holdings.kept(key)
+    const says = told && decodePin(told.pin)
+    if (says && held) await holdings.heard(held, says)
+    const isNeeded = !held || (says?.wishes.length && says.holders.includes(self))
+    if (says && isNeeded && (!kept || isWished(kept, says, self))) return
+    // Others may know better than whoever answered.
+    const record = await records.get(key, { signal })
+    const pin = pinOf(record)
+    if (!pin && record.siblings.length === 0) return await this.#restore(key, record, signal)
+    // A value of another version may wish for it in a way that this program does not know.
+    if (!pin && record.siblings.some(({ value }) => value)) return
+    if (kept && !isWished(kept, pin, self)) {
+      await holdings.unkeep(key)
+      this.#deps.onLetGo()
+    }
+    if (held && (!pin || mayDrop(self, pin, told?.enough ?? false))) {
+      await holder.drop(held)
+      this.#deps.onLetGo()
+    }
+  }
+
+  // Nobody has the record: whoever had it has gone, and took it along.
+  async #restore(key: string, record: { stale?: boolean; acks: number; wanted: number }, signal: AbortSignal) {
+    const { holdings, records, log } = this.#deps
+    if (record.stale || record.acks < record.wanted) return
+    const pin = holdings.get(key)?.pin ?? holdings.kept(key)
+    if (!pin) return
+    log.warn(`the record of ${pin.cid} was lost; it is written again`)
+    await records.put(key, encodePin({ ...pin, holders: [] }), { context: 'none', signal })
+  }
+}
+
+/** True if one of the wishes that this peer made still stands. */
+function isWished(kept: Pin, pin: Pin | undefined, self: PeerId): boolean {
+  const own = new Set(kept.wishes.flatMap(({ id, by }) => (by === self ? [id] : [])))
+  return pin?.wishes.some(({ id }) => own.has(id)) ?? false
+}

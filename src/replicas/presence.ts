@@ -1,0 +1,90 @@
+// Who is there, as a driver needs to know it: how many members are seen, and who has been away for longer than the grace time.
+// Since when a member is away is remembered over restarts, by wall time: a clock that is wrong may cost a copy that was not
+// needed, and never one that was.
+import { decode, encode } from '@ipld/dag-cbor'
+import type { Clock } from '../base/clock.ts'
+import type { Member } from '../core/member.ts'
+import type { PeerId } from '../core/peer.ts'
+import type { Membership, Table } from '../core/ports.ts'
+
+const prefix = 'away/'
+const prefixEnd = 'away0'
+
+export class Presence {
+  readonly #membership: Membership
+  readonly #table: Table
+  readonly #clock: Clock
+  readonly #graceMs: number
+  /** Wall time since when a member has been away. */
+  readonly #awaySince = new Map<PeerId, number>()
+
+  constructor(
+    { membership, table, clock }: { membership: Membership; table: Table; clock: Clock },
+    { graceMs }: { graceMs: number },
+  ) {
+    this.#membership = membership
+    this.#table = table
+    this.#clock = clock
+    this.#graceMs = graceMs
+    for (const [row, bytes] of table.range({ from: prefix, to: prefixEnd }))
+      this.#awaySince.set(row.slice(prefix.length) as PeerId, Number(decode(bytes)))
+  }
+
+  /** Notes who has gone and who is back. */
+  async update(): Promise<void> {
+    const nowMs = Math.max(0, Math.round(this.#clock.nowMs()))
+    for (const member of this.#membership.members()) {
+      const { peer } = member
+      const sinceMs = this.#awaySince.get(peer)
+      if (this.isHere(member)) {
+        if (sinceMs !== undefined) await this.#forget(peer)
+      } else if (sinceMs === undefined || sinceMs > nowMs) {
+        this.#awaySince.set(peer, nowMs)
+        await this.#table.write([{ put: prefix + peer, value: encode(nowMs) }])
+      }
+    }
+    for (const peer of this.#awaySince.keys()) if (!this.#membership.member(peer)) await this.#forget(peer)
+  }
+
+  isHere({ peer, state, liveness }: Member): boolean {
+    return peer === this.#membership.self || (state !== 'left' && liveness !== 'dead')
+  }
+
+  /** True for a member that answers, as far as is known. */
+  seesPeer(peer: PeerId): boolean {
+    const member = this.#membership.member(peer)
+    return member !== undefined && this.isHere(member)
+  }
+
+  /** True for one that is no member any more, or has been away for too long. */
+  isGone(peer: PeerId): boolean {
+    const member = this.#membership.member(peer)
+    if (!member || member.state === 'left') return true
+    if (this.isHere(member)) return false
+    const sinceMs = this.#awaySince.get(peer)
+    return sinceMs !== undefined && this.#clock.nowMs() - sinceMs > this.#graceMs
+  }
+
+  /** Milliseconds until one that is away counts as gone; undefined if it is here. */
+  goneInMs(peer: PeerId): number | undefined {
+    const sinceMs = this.#awaySince.get(peer)
+    return sinceMs === undefined ? undefined : Math.max(0, sinceMs + this.#graceMs - this.#clock.nowMs())
+  }
+
+  /** Members in the ring, and how many of them are seen. */
+  count(): { joined: number; seen: number } {
+    const joined = this.#membership.members().filter(({ state }) => state === 'joined')
+    return { joined: joined.length, seen: joined.filter((member) => this.isHere(member)).length }
+  }
+
+  /** True while more than half of the members are seen: who sees fewer may be the one that is cut off. */
+  get seesMost(): boolean {
+    const { joined, seen } = this.count()
+    return 2 * seen > joined
+  }
+
+  async #forget(peer: PeerId): Promise<void> {
+    this.#awaySince.delete(peer)
+    await this.#table.write([{ delete: prefix + peer }])
+  }
+}

@@ -1,0 +1,341 @@
+// Replicas: pins that the cluster keeps. A pin is a record; its first live owner drives it, members hold what they are named
+// for, and everybody may ask. This file puts the parts together and is the only one that others open.
+import type { CID } from 'multiformats/cid'
+import type { Abortable } from '../base/abort.ts'
+import { type Clock, sleep } from '../base/clock.ts'
+import { sentenceOf } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
+import type { Random } from '../base/random.ts'
+import { Scope } from '../base/scope.ts'
+import type { Worker } from '../base/worker.ts'
+import { partitionOf } from '../core/keyspace.ts'
+import { limits, times } from '../core/limits.ts'
+import type { PeerId, PeerInfo } from '../core/peer.ts'
+import type { Calls, Membership } from '../core/ports.ts'
+import type { Reporting } from '../core/progress.ts'
+import { formatSize } from '../core/units.ts'
+import { AuditWorker } from './audit.ts'
+import { ClusterTime } from './cluster-time.ts'
+import { DriverWorker } from './driver.ts'
+import { ReplicasError } from './errors.ts'
+import { HolderWorker, progressOf } from './holder.ts'
+import { type Held, Holdings } from './holdings.ts'
+import { KeeperWorker } from './keeper.ts'
+import type { Told } from './messages.ts'
+import { Peers } from './peers.ts'
+import {
+  copiesOf,
+  decodePin,
+  encodePin,
+  endOf,
+  type Pin,
+  pinKey,
+  pinOf,
+  pinPrefix,
+  withoutWishes,
+  withWish,
+} from './pin.ts'
+import { Presence } from './presence.ts'
+import { changedMembers, previewOf } from './preview.ts'
+import { act, answerCalls, type ServeDeps } from './serve.ts'
+import { askDrivers } from './telling.ts'
+import type {
+  Change,
+  PinOptions,
+  PinRecords,
+  PinStatus,
+  Preview,
+  Replicas,
+  ReplicasDeps,
+  ReplicasOptions,
+  ReplicasStatus,
+} from './words.ts'
+
+const protocol = '/potluck/replicas/1.0.0'
+const wishIdBytes = 12
+
+/** Opens this peer's part of the replicas. Its workers run only when something runs them. */
+export async function openReplicas(deps: ReplicasDeps, options: ReplicasOptions): Promise<Replicas> {
+  await using opening = new Scope()
+  const { membership, records, store, clock, table } = deps
+  const { self } = membership
+  const time = new ClusterTime(clock)
+  const presence = new Presence({ membership, table, clock }, options)
+  const holdings = new Holdings({ table, roots: deps.roots }, options)
+  let calls: Calls | undefined
+  const peers: Peers = new Peers({
+    self,
+    calls: () => calls!,
+    time,
+    local: (request, from, each) => act(serving, request, from, each),
+  })
+  const common = { ...deps, time, presence, holdings, peers }
+  const driver: DriverWorker = new DriverWorker(common, options)
+  const report = (held: Held) => void tellDriver(peers, driver, held, deps.log)
+  const holder = new HolderWorker({ ...common, report }, options)
+  const keeper: KeeperWorker = new KeeperWorker({
+    ...common,
+    driver,
+    holder,
+    tell: (cid, signal) => replicas.tell(cid, { signal }),
+    onLetGo: () => deps.onLetGo(),
+  })
+  const serving: ServeDeps = { membership, store, clock, presence, holdings, driver, holder, keeper }
+  const parts: Parts = { ...common, driver, holder, keeper, options }
+  calls = opening.use(await deps.openCalls({ protocol, answer: answerCalls(serving) }))
+  opening.defer(() => holder.close())
+  opening.defer(records.follow(pinPrefix, (record) => driver.follow(record)))
+  opening.defer(membership.onChange(() => driver.wake()))
+  const audit = new AuditWorker({ ...common, driver, holder })
+  const replicas = new OpenReplicas(parts, [driver, holder, keeper, audit], opening.move())
+  return replicas
+}
+
+/** The driver hears of it anyway when it asks the next time. */
+async function tellDriver(peers: Peers, driver: DriverWorker, held: Held, log: Log): Promise<void> {
+  const peer = driver.driverOf(partitionOf(held.key))
+  if (peer === undefined) return
+  try {
+    await peers.ask(peer, { kind: 'report', progress: [[held.key, progressOf(held)]] }, 'noted')
+  } catch (error) {
+    log.debug(`${peer} was not told of ${held.cid}: ${sentenceOf(error)}`)
+  }
+}
+
+interface Parts {
+  membership: Membership
+  records: PinRecords
+  roots: ReplicasDeps['roots']
+  measure: ReplicasDeps['measure']
+  clock: Clock
+  random: Random
+  log: Log
+  presence: Presence
+  time: ClusterTime
+  holdings: Holdings
+  peers: Peers
+  driver: DriverWorker
+  holder: HolderWorker
+  keeper: KeeperWorker
+  options: ReplicasOptions
+}
+
+class OpenReplicas implements Replicas {
+  readonly workers: Worker[]
+  readonly #parts: Parts
+  readonly #scope: Scope
+
+  constructor(parts: Parts, workers: Worker[], scope: Scope) {
+    this.#parts = parts
+    this.workers = workers
+    this.#scope = scope
+  }
+
+  async pin(cid: CID, options: PinOptions): Promise<PinStatus> {
+    const { roots } = this.#parts
+    const { copies = this.#parts.options.copies, sizeBytes, expiresMs, elsewhere = false, signal } = options
+    if (!Number.isInteger(copies) || copies < 1 || copies > limits.copiesMax)
+      throw new ReplicasError('COPIES_INVALID', `a pin may have 1 to ${limits.copiesMax} copies, not ${copies}`)
+    if (elsewhere) this.#requirePlace(sizeBytes)
+    if (!roots.has(cid)) await roots.add(cid)
+    const key = pinKey(cid)
+    const { holdings, membership, random } = this.#parts
+    const id = Buffer.from(random.bytes(wishIdBytes)).toString('base64url')
+    const wish = { id, by: membership.self, copies, expiresMs, elsewhere }
+    // First here: should the record not be written, it is told again later.
+    await holdings.keep(key, withWish(holdings.kept(key), cid, sizeBytes, wish))
+    const record = await this.#parts.records.get(key, { signal })
+    const pin = withWish(pinOf(record), cid, sizeBytes, wish)
+    await this.#parts.records.put(key, encodePin(pin), { context: record.context, signal })
+    return this.#statusOf(pin, undefined)
+  }
+
+  /** A root that is kept here already, and that nobody else knows of. */
+  async tell(cid: CID, { signal }: Abortable): Promise<void> {
+    await this.pin(cid, { sizeBytes: await this.#parts.measure(cid, { signal }), signal })
+  }
+
+  async unpin(cid: CID, { signal }: Abortable = {}): Promise<boolean> {
+    const { records, time, keeper, holdings } = this.#parts
+    const key = pinKey(cid)
+    const record = await records.get(key, { signal })
+    const pin = pinOf(record)
+    const isKept = holdings.kept(key) !== undefined
+    if (pin && pin.wishes.length > 0) {
+      const ended = withoutWishes(pin, () => true, time.nowMs())
+      await records.put(key, encodePin(ended), { context: record.context, signal })
+    } else if (!isKept) return false
+    await holdings.unkeep(key)
+    keeper.release([key])
+    return true
+  }
+
+  async letGo(cid: CID): Promise<void> {
+    await this.#parts.holdings.unkeep(pinKey(cid))
+  }
+
+  async status(cid: CID, { signal }: Abortable = {}): Promise<PinStatus | undefined> {
+    const key = pinKey(cid)
+    const told = (await askDrivers(this.#parts, [key], { signal })).get(key)
+    const pin = told ? decodePin(told.pin) : pinOf(await this.#parts.records.get(key, { signal }))
+    return pin && pin.wishes.length > 0 ? this.#statusOf(pin, told) : undefined
+  }
+
+  async *list({ signal }: Abortable = {}): AsyncGenerator<PinStatus> {
+    const { records } = this.#parts
+    for (let after = pinPrefix; ; ) {
+      const { entries, next } = await records.list(pinPrefix, { after, signal })
+      const told = await askDrivers(
+        this.#parts,
+        entries.map(({ key }) => key),
+        { signal },
+      )
+      for (const entry of entries) {
+        const known = told.get(entry.key)
+        const pin = known ? decodePin(known.pin) : pinOf(entry)
+        if (pin && pin.wishes.length > 0) yield this.#statusOf(pin, known)
+      }
+      if (next === undefined) return
+      after = next
+    }
+  }
+
+  async wait(cid: CID, count: number, { signal, onProgress }: Abortable & Reporting = {}): Promise<PinStatus> {
+    const { clock } = this.#parts
+    for (;;) {
+      const status = await this.status(cid, { signal })
+      if (!status) throw new ReplicasError('NOT_KEPT', `${cid} is not pinned any more`)
+      this.#requireHolders(status, count)
+      const { held, sizeBytes, why, bytesPerSecond } = status
+      if (held >= count) return status
+      const total = sizeBytes * count
+      const most = status.places.map(({ doneBytes }) => doneBytes).sort((a, b) => b - a)
+      const done = most.slice(0, count).reduce((sum, bytes) => sum + bytes, 0)
+      const note = `${held} of ${count} copies${why ? `; ${why}` : ''}`
+      onProgress?.({ phase: 'copying', done: Math.min(done, total), total, unit: 'bytes', note })
+      await sleep(clock, bytesPerSecond > 0 ? times.pinWaitMs : times.pinWaitMs / 2, signal)
+    }
+  }
+
+  async *holders(cid: CID, { signal }: Abortable = {}): AsyncGenerator<PeerInfo> {
+    const { driver, records, membership } = this.#parts
+    const key = pinKey(cid)
+    const pin = driver.get(key)?.pin ?? pinOf(await records.get(key, { signal }))
+    if (!pin) return
+    for (const peer of new Set([...pin.holders, ...pin.wishes.map(({ by }) => by)])) {
+      const member = membership.member(peer)
+      if (!member || peer === membership.self || !this.#parts.presence.isHere(member)) continue
+      yield { peer, addresses: member.addresses }
+    }
+  }
+
+  async preview(change: Change, { signal }: Abortable = {}): Promise<Preview> {
+    const { records, membership } = this.#parts
+    const pins = []
+    const unreached = new Set<PeerId>()
+    for (let after = pinPrefix; ; ) {
+      const page = await records.list(pinPrefix, { after, signal })
+      for (const peer of page.unreached) unreached.add(peer)
+      for (const entry of page.entries) {
+        const pin = pinOf(entry)
+        if (!pin || pin.wishes.length === 0) continue
+        const except = new Set(pin.wishes.filter(({ elsewhere }) => elsewhere).map(({ by }) => by))
+        const { sizeBytes, holders } = pin
+        pins.push({ partition: partitionOf(entry.key), sizeBytes, copies: copiesOf(pin), holders, except })
+      }
+      if (page.next === undefined) break
+      after = page.next
+    }
+    return { ...previewOf(pins, changedMembers(membership.view().members, change)), unreached: [...unreached] }
+  }
+
+  async usedBytes(peer: PeerId, options: Abortable = {}): Promise<number> {
+    return (await this.#parts.peers.ask(peer, { kind: 'used' }, 'noted', options)).usedBytes
+  }
+
+  mend(): void {
+    this.#parts.holder.doubtAll()
+  }
+
+  bytesToHandOver(): number {
+    return this.#isLeaving ? this.#parts.holdings.usedBytes : 0
+  }
+
+  drained(): boolean {
+    return this.#parts.holdings.size === 0
+  }
+
+  summary(): ReplicasStatus {
+    const { holdings, driver, options } = this.#parts
+    let [driven, underReplicated] = [0, 0]
+    for (const one of driver.driven()) {
+      if (one.pin.wishes.length === 0) continue
+      driven++
+      if (driver.isShort(one)) underReplicated++
+    }
+    const { heldBytes, usedBytes } = holdings
+    const reservedBytes = usedBytes - heldBytes
+    return { pins: holdings.size, heldBytes, reservedBytes, capacity: options.capacity, driven, underReplicated }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#scope.close()
+  }
+
+  get #isLeaving(): boolean {
+    const { membership } = this.#parts
+    return membership.member(membership.self)?.state === 'leaving'
+  }
+
+  #statusOf(pin: Pin, told: Told | undefined): PinStatus {
+    const { membership } = this.#parts
+    const copies = copiesOf(pin)
+    const placed = told?.places ?? pin.holders.map((peer) => ({ peer, state: 'asked' as const, doneBytes: 0 }))
+    const places = placed.map((place) => ({ ...place, zone: membership.member(place.peer)?.zone ?? '' }))
+    const held = places.filter(({ state }) => state === 'held').length
+    const isMoving = places.some(({ state }) => state === 'fetching' || state === 'asked')
+    const fetched = places.filter(({ state }) => state === 'fetching').map(({ doneBytes }) => doneBytes)
+    const missing = Math.max(0, copies - held) * pin.sizeBytes
+    return {
+      cid: pin.cid,
+      copies,
+      held,
+      sizeBytes: pin.sizeBytes,
+      places,
+      state: held >= copies ? 'held' : isMoving || !told ? 'copying' : 'waiting',
+      why: told?.why,
+      expiresMs: endOf(pin),
+      bytesToGo: Math.max(0, missing - fetched.reduce((sum, bytes) => sum + bytes, 0)),
+      bytesPerSecond: told?.bytesPerSecond ?? 0,
+    }
+  }
+
+  #requireHolders({ cid, places }: PinStatus, count: number): void {
+    const { driver } = this.#parts
+    const full = places.filter(({ state }) => state === 'full').length
+    const possible = driver.holdersPossible - full
+    if (count <= possible) return
+    const refused = full > 0 ? `, ${full} of them without room for it` : ''
+    throw new ReplicasError(
+      'COPIES_UNAVAILABLE',
+      `${count} members shall hold ${cid}, and ${driver.holdersPossible} hold anything${refused}; it is pinned, and copied as far as possible`,
+      { retryable: true },
+    )
+  }
+
+  // What is kept here anyway waits for room; what shall be gone from here must have a place.
+  #requirePlace(sizeBytes: number): void {
+    const { membership } = this.#parts
+    const others = membership.view().members.filter(({ peer }) => peer !== membership.self)
+    const most = others.reduce((largest, { capacity }) => Math.max(largest, capacity), 0)
+    if (most === 0)
+      throw new ReplicasError('COPIES_UNAVAILABLE', 'no other member gives any space, so nobody else could hold it', {
+        retryable: true,
+      })
+    if (sizeBytes <= most) return
+    throw new ReplicasError(
+      'TOO_LARGE',
+      `it has ${formatSize(sizeBytes)}, and no other member gives more than ${formatSize(most)}; add it in parts, or raise 'capacity' on some machines`,
+    )
+  }
+}

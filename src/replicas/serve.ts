@@ -1,0 +1,65 @@
+// Answering other members about pins. Only peers that have proven that they are members are answered at all; what they say of
+// the pins that this peer drives or holds is believed as far as an audit or a look at the record cannot show it wrong.
+import type { Abortable } from '../base/abort.ts'
+import type { Clock } from '../base/clock.ts'
+import type { PeerId } from '../core/peer.ts'
+import type { AnswerCall, BlockReader, Membership } from '../core/ports.ts'
+import { answerAudit } from './audit.ts'
+import type { DriverWorker } from './driver.ts'
+import { ReplicasError } from './errors.ts'
+import type { HolderWorker } from './holder.ts'
+import type { Holdings } from './holdings.ts'
+import type { KeeperWorker } from './keeper.ts'
+import { type Answer, decodeRequest, encodeAnswer, type Request } from './messages.ts'
+import type { Presence } from './presence.ts'
+import { tellOf } from './telling.ts'
+
+export interface ServeDeps {
+  membership: Membership
+  store: BlockReader
+  clock: Clock
+  presence: Presence
+  holdings: Holdings
+  driver: DriverWorker
+  holder: HolderWorker
+  keeper: KeeperWorker
+}
+
+export function answerCalls(deps: ServeDeps): AnswerCall {
+  return async (bytes, from, options) => {
+    if (!deps.membership.proven(from))
+      throw new ReplicasError(
+        'NOT_MEMBER',
+        'this peer has not seen a proof that you are a member; join the cluster first',
+      )
+    return encodeAnswer(await act(deps, decodeRequest(bytes), from, options))
+  }
+}
+
+/** Does what a request asks, of this peer itself too. */
+export async function act(deps: ServeDeps, request: Request, from: PeerId, { signal }: Abortable): Promise<Answer> {
+  const { clock, holdings, driver, holder, keeper, store } = deps
+  const head = () => ({ nowMs: clock.nowMs(), usedBytes: holdings.usedBytes })
+  switch (request.kind) {
+    case 'hold': {
+      const progress = []
+      for (const holding of request.holdings) {
+        signal?.throwIfAborted()
+        progress.push(await holder.hold(holding))
+      }
+      return { ...head(), kind: 'progress', progress }
+    }
+    case 'release':
+      keeper.release(request.keys)
+      return { ...head(), kind: 'noted' }
+    case 'report':
+      driver.reported(from, request.progress)
+      return { ...head(), kind: 'noted' }
+    case 'tell':
+      return { ...head(), kind: 'told', told: request.keys.map((key) => tellOf(deps, key)) }
+    case 'audit':
+      return { ...head(), kind: 'hashes', hashes: await answerAudit(store, request.blocks, request.nonce) }
+    case 'used':
+      return { ...head(), kind: 'noted' }
+  }
+}

@@ -1,0 +1,337 @@
+// Pins on a cluster in memory: copies come, move and go as members do; and what others do wrong costs no copy.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { PeerId } from '../../src/core/peer.ts'
+import { pinKey } from '../../src/replicas/pin.ts'
+import { leafOf } from '../exchange/dags.ts'
+import { failureOf } from '../exchange/world.ts'
+import { World } from './world.ts'
+
+const hourMs = 3_600_000
+const names = ['A', 'B', 'C', 'D', 'E']
+
+/** A DAG that three members of a cluster hold, and who they are. */
+async function held(world: World, by = 'A', copies = 3) {
+  const dag = world.dag()
+  await world.pin(by, dag, { copies })
+  await world.run(world.peer(by).replicas.wait(dag.root, copies))
+  await world.rest()
+  return { dag, holders: world.named(dag) }
+}
+
+test('a pin is held by as many members as it says, and says so', async () => {
+  await using world = await World.of(names)
+  const dag = world.dag()
+  await world.pin('A', dag, { copies: 3 })
+  const status = await world.run(world.peer('B').replicas.wait(dag.root, 3))
+  assert.equal(status.state, 'held')
+  assert.equal(status.held, 3)
+  assert.equal(status.bytesToGo, 0)
+  const holders = status.places.map(({ peer }) => peer as string)
+  assert.deepEqual(world.named(dag), holders.sort())
+  const all = await world.holders(dag)
+  for (const holder of holders) assert.ok(all.includes(holder), `${holder} holds it`)
+  assert.ok(all.includes('A'), 'who pinned it keeps its copy')
+})
+
+test('copies are spread over zones', async () => {
+  await using world = new World()
+  for (const name of ['A', 'B', 'C', 'D']) await world.join(name, { zone: 'house' })
+  for (const name of ['E', 'F']) await world.join(name, { zone: 'shed' })
+  for (let round = 0; round < 5; round++) {
+    const { holders } = await held(world, 'A', 2)
+    assert.equal(holders.filter((name) => name === 'E' || name === 'F').length, 1, holders.join())
+  }
+})
+
+test('more copies than members are made as far as possible, and that is said; another member gets one', async () => {
+  await using world = await World.of(['A', 'B'])
+  const dag = world.dag()
+  await world.pin('A', dag, { copies: 3 })
+  await world.rest()
+  const status = await world.status(dag)
+  assert.equal(status?.held, 2)
+  assert.equal(status?.state, 'waiting')
+  assert.match(status?.why ?? '', /3 copies are wanted, and 2 members hold anything/)
+  const failure = await failureOf(world.run(world.peer('A').replicas.wait(dag.root, 3)))
+  assert.equal(failure.code, 'COPIES_UNAVAILABLE')
+  await world.join('C')
+  await world.rest()
+  assert.equal((await world.status(dag))?.held, 3)
+})
+
+test('a member that is away for a night is waited for; one that stays away is replaced, and taken back when it returns', async () => {
+  await using world = await World.of(names)
+  const { dag, holders } = await held(world)
+  const lost = holders.find((name) => name !== 'A')!
+  world.away(lost)
+  await world.rest(11 * hourMs)
+  assert.deepEqual(world.named(dag), holders)
+  const status = await world.status(dag)
+  assert.equal(status?.held, 2)
+  assert.match(status?.why ?? '', /does not answer; it is replaced if it stays away for \d+ min more/)
+  await world.rest(2 * hourMs)
+  const now = world.named(dag)
+  assert.equal(now.length, 3)
+  assert.ok(!now.includes(lost))
+  assert.equal((await world.status(dag))?.state, 'held')
+  world.back(lost)
+  await world.rest(2 * hourMs)
+  assert.deepEqual(world.named(dag), holders, 'the extra copy is gone from the record')
+  const having = await world.holders(dag)
+  assert.deepEqual(having.filter((name) => name !== 'A').sort(), holders.filter((name) => name !== 'A').sort())
+})
+
+test('who is cut off from most of the members names nobody', async () => {
+  await using world = await World.of(names)
+  const { dag, holders } = await held(world)
+  const writes = world.records.writes
+  const away = names.filter((name) => name !== holders[0]).slice(0, 3)
+  for (const name of away) world.away(name)
+  await world.rest(24 * hourMs)
+  assert.deepEqual(world.named(dag), holders)
+  assert.equal(world.records.writes, writes)
+  assert.match((await world.status(dag))?.why ?? '', /only 2 of 5 members are seen/)
+})
+
+test('a member that leaves hands off first, and is empty then', async () => {
+  await using world = await World.of(names)
+  const { dag, holders } = await held(world)
+  const leaver = holders.find((name) => name !== 'A')!
+  world.set(leaver, { state: 'leaving' })
+  assert.ok(world.peer(leaver).replicas.bytesToHandOver() > 0)
+  await world.rest()
+  assert.ok(world.peer(leaver).replicas.drained())
+  assert.equal(world.peer(leaver).replicas.bytesToHandOver(), 0)
+  assert.ok(!world.named(dag).includes(leaver))
+  assert.equal((await world.status(dag))?.held, 3)
+  assert.equal(world.peer(leaver).store.pins.get(dag.root), undefined)
+})
+
+test('a member that joins takes over what it shall hold, and nobody drops before it has', async () => {
+  await using world = await World.of(names)
+  const pins = []
+  for (let index = 0; index < 8; index++) pins.push(await held(world))
+  await world.join('F', { bytesPerSecond: 100 })
+  await world.rest(10 * 60_000)
+  const moved = pins.filter(({ dag }) => world.named(dag).includes('F'))
+  assert.ok(moved.length > 0 && moved.length < pins.length)
+  for (const { dag, holders } of pins) {
+    const now = world.named(dag)
+    assert.equal(now.length, 3)
+    assert.ok(
+      now.every((name) => holders.includes(name) || name === 'F'),
+      'data moves only to the new member',
+    )
+    assert.equal((await world.status(dag))?.held, 3)
+  }
+})
+
+test('a member without room is passed over, and shown as full', async () => {
+  await using world = new World()
+  for (const name of ['A', 'B']) await world.join(name)
+  await world.join('C', { capacity: 2_000 })
+  const dag = world.dag()
+  await world.pin('A', dag)
+  await world.rest()
+  const status = await world.status(dag)
+  assert.equal(status?.held, 2)
+  assert.equal(status?.places.find(({ peer }) => peer === 'C')?.state, 'full')
+  assert.match(status?.why ?? '', /1 of 3 members have no room/)
+  await world.join('D')
+  await world.rest()
+  assert.equal((await world.status(dag))?.held, 3)
+})
+
+test('two pins that come at once never count on the same room', async () => {
+  await using world = new World()
+  await world.join('A', { capacity: 0 })
+  await world.join('B', { capacity: 4_000 })
+  const dags = [world.dag(), world.dag()]
+  await Promise.all(dags.map((dag) => world.pin('A', dag, { copies: 1 })))
+  await world.rest()
+  const states = await Promise.all(dags.map((dag) => world.status(dag)))
+  assert.deepEqual(states.map((status) => status?.held).sort(), [0, 1])
+  assert.equal(world.peer('B').replicas.summary().heldBytes, dags[0]!.bytes)
+})
+
+test('unpinning frees the space everywhere; who was away drops it when it is back', async () => {
+  await using world = await World.of(names)
+  const { dag, holders } = await held(world, 'B')
+  const away = holders.find((name) => name !== 'A')!
+  world.away(away)
+  assert.ok(await world.run(world.peer('A').replicas.unpin(dag.root)))
+  await world.rest()
+  assert.deepEqual(await world.holders(dag), [away])
+  assert.equal(await world.status(dag), undefined)
+  world.back(away)
+  await world.restart(away)
+  await world.rest()
+  assert.deepEqual(await world.holders(dag), [])
+  assert.ok(world.peer(away).replicas.drained())
+  assert.equal(world.peer(away).letGo > 0, true)
+  assert.equal(await world.run(world.peer('A').replicas.unpin(dag.root)), false)
+})
+
+test('a driver that writes while somebody unpins does not bring the pin back', async () => {
+  await using world = await World.of(names)
+  const { dag } = await held(world)
+  const key = pinKey(dag.root)
+  const before = world.records.firstValue(key)
+  assert.ok(await world.run(world.peer('A').replicas.unpin(dag.root)))
+  // What a driver wrote that had not seen it.
+  world.records.write(key, before, 'another version')
+  await world.rest()
+  assert.equal(await world.status(dag), undefined)
+  assert.deepEqual(await world.holders(dag), [])
+})
+
+test('a pin that comes after an unpin stands', async () => {
+  await using world = await World.of(names)
+  const { dag } = await held(world)
+  assert.ok(await world.run(world.peer('A').replicas.unpin(dag.root)))
+  await world.pin('A', dag, { copies: 2 })
+  await world.rest()
+  assert.equal((await world.status(dag))?.held, 2)
+})
+
+test('unpinned while it is being copied, it stops there', async () => {
+  await using world = new World()
+  await world.join('A', { bytesPerSecond: 500 })
+  for (const name of ['B', 'C', 'D']) await world.join(name)
+  const dag = world.dag(16, 1_000)
+  await world.pin('A', dag, { copies: 3 })
+  await world.rest(5_000)
+  assert.ok(await world.run(world.peer('D').replicas.unpin(dag.root)))
+  await world.rest(5 * 60_000)
+  assert.deepEqual(await world.holders(dag), [])
+  for (const name of ['A', 'B', 'C', 'D']) assert.ok(world.peer(name).replicas.drained(), name)
+})
+
+test('a pin ends when its time is over, whatever one clock says', async () => {
+  await using world = await World.of(names)
+  const dag = world.dag()
+  await world.pin('A', dag, { expiresMs: world.clock.nowMs() + hourMs })
+  await world.rest(hourMs / 2)
+  assert.equal((await world.status(dag))?.held, 3)
+  await world.rest(2 * hourMs)
+  assert.equal(await world.status(dag), undefined)
+  assert.deepEqual(await world.holders(dag), [])
+})
+
+test('a holder that deletes what it accepted is found out, counts no more, and is replaced', async () => {
+  await using world = await World.of(names)
+  const { dag, holders } = await held(world)
+  const liar = holders.find((name) => world.peer(name).replicas.summary().driven === 0)!
+  world.peer(liar).lies = true
+  await world.run(world.empty(liar))
+  await world.rest(30 * 60_000)
+  const now = world.named(dag)
+  assert.equal(now.length, 3)
+  assert.ok(!now.includes(liar), 'another was named')
+  assert.equal((await world.status(dag))?.held, 3)
+})
+
+test('a holder whose disk lost blocks gets them again', async () => {
+  await using world = await World.of(names)
+  const { dag, holders } = await held(world)
+  const robbed = holders.find((name) => name !== 'A')!
+  await world.run(world.empty(robbed))
+  world.peer(robbed).replicas.mend()
+  await world.rest()
+  assert.ok((await world.holders(dag)).includes(robbed))
+})
+
+test('a member whose disk was wiped gets everything again', async () => {
+  await using world = await World.of(names)
+  const { dag, holders } = await held(world)
+  const wiped = holders.find((name) => name !== 'A')!
+  await world.wipe(wiped)
+  await world.rest()
+  assert.deepEqual(world.named(dag), holders)
+  assert.ok((await world.holders(dag)).includes(wiped))
+})
+
+test('a record that all its owners lost is written again from what is held', async () => {
+  await using world = await World.of(names)
+  const { dag, holders } = await held(world)
+  world.records.lose(pinKey(dag.root))
+  for (const name of names) await world.restart(name)
+  await world.rest(30 * 60_000)
+  assert.deepEqual(world.named(dag), holders)
+  assert.equal((await world.status(dag))?.held, 3)
+})
+
+test('a content whose blocks are nowhere is said to be so, and is held once they are there', async () => {
+  await using world = await World.of(names)
+  const dag = world.dag()
+  const missing = leafOf(1_000)
+  const root = (await import('../exchange/dags.ts')).nodeOf([...dag.leaves.map(({ cid }) => cid), missing.cid])
+  const blocks = [...dag.leaves, root]
+  const whole = { root: root.cid, blocks, leaves: dag.leaves, bytes: 4_000 }
+  await world.pin('A', whole, { copies: 3 })
+  await world.rest(5 * 60_000)
+  const status = await world.status(whole)
+  assert.equal(status?.held, 0)
+  assert.match(status?.why ?? '', new RegExp(String(missing.cid)))
+  using lease = world.peer('A').store.lease('test')
+  const writer = world.peer('A').store.writer(lease)
+  await writer.put(missing)
+  await writer.flush()
+  await world.rest(15 * 60_000)
+  assert.equal((await world.status(whole))?.held, 3)
+})
+
+test('a copy that shall be elsewhere is not kept here once others hold it', async () => {
+  await using world = await World.of(['A', 'B', 'C', 'D'])
+  const dag = world.dag()
+  await world.pin('A', dag, { copies: 3, elsewhere: true })
+  await world.run(world.peer('A').replicas.wait(dag.root, 3))
+  await world.run(world.peer('A').replicas.letGo(dag.root))
+  await world.rest()
+  assert.deepEqual(await world.holders(dag), ['B', 'C', 'D'])
+})
+
+test('everything goes on after a restart', async () => {
+  await using world = new World()
+  await world.join('A', { bytesPerSecond: 2_000 })
+  for (const name of ['B', 'C', 'D']) await world.join(name)
+  const dag = world.dag(16, 1_000)
+  await world.pin('A', dag, { copies: 3 })
+  await world.rest(3_000)
+  for (const name of ['A', 'B', 'C', 'D']) await world.restart(name)
+  await world.rest(5 * 60_000)
+  assert.equal((await world.status(dag))?.held, 3)
+})
+
+test('what a change of members would move is told before', async () => {
+  await using world = await World.of(names)
+  const pins = []
+  for (let index = 0; index < 5; index++) pins.push(await held(world))
+  const peer = 'B' as PeerId
+  const preview = await world.run(world.peer('A').replicas.preview({ kind: 'forget', peer }))
+  const affected = pins.filter(({ holders }) => holders.includes('B'))
+  assert.equal(preview.pins, affected.length)
+  assert.equal(
+    preview.bytes,
+    affected.reduce((sum, { dag }) => sum + dag.bytes, 0),
+  )
+  assert.equal(preview.short, 0)
+  world.forget('B')
+  await world.rest()
+  for (const { dag } of pins) assert.equal(world.named(dag).filter((name) => name !== 'B').length, 3)
+})
+
+test('a pin that was made without anybody is told when there is somebody', async () => {
+  await using world = await World.of(['A', 'B'])
+  const dag = world.dag()
+  const { store } = world.peer('A')
+  using lease = store.lease('test')
+  const writer = store.writer(lease)
+  for (const block of dag.blocks) await writer.put(block)
+  await writer.flush()
+  await store.pins.add(dag.root, { recursive: true })
+  await world.restart('A')
+  await world.rest()
+  assert.equal((await world.status(dag))?.held, 2)
+})
