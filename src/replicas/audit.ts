@@ -1,7 +1,7 @@
 // Audits: a driver asks holders to hash a nonce with blocks of what they say they hold. It can only ask for what it can read
 // itself, so it audits pins that it holds too; a block is found by walking down from the root by chance. Whoever does not
 // answer right does not count as a holder until it does, and after some times another is named instead.
-import type { CID } from 'multiformats/cid'
+import { CID } from 'multiformats/cid'
 import { codeOf, sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
@@ -76,7 +76,7 @@ export class AuditWorker implements Worker {
     const { peers, random, store, log, driver } = this.#deps
     const asked: { driven: Driven; cid: CID }[] = []
     for (const driven of list) {
-      const cid = await randomBlock(this.#deps, driven.pin.cid, signal)
+      const cid = await randomBlock(this.#deps, CID.parse(driven.pin.cid), signal)
       if (cid) asked.push({ driven, cid })
       else this.#doubtOwn(driven)
     }

@@ -1,5 +1,6 @@
 // What a driver knows of one pin: the record, and what each member said when it was asked. None of it is durable: another
 // owner that takes over asks again.
+import { partitionOf } from '../core/keyspace.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { Progress } from './messages.ts'
 import type { Pin } from './pin.ts'
@@ -23,8 +24,15 @@ export interface Driven {
   /** Monotonic time of the last time that all is as it should be was seen. */
   settledAtMs: number | undefined
   readonly said: Map<PeerId, Said>
-  /** Who has been told that the pin has ended. */
-  readonly released: Set<PeerId>
+  /** Who has been told that it need not hold it. */
+  released: ReadonlySet<PeerId>
+}
+
+const nobody: ReadonlySet<PeerId> = new Set()
+
+/** A pin of which nothing is known but the record. */
+export function newDriven(key: string, record: Pick<Driven, 'pin' | 'context' | 'isSplit'>): Driven {
+  return { key, partition: partitionOf(key), ...record, settledAtMs: undefined, said: new Map(), released: nobody }
 }
 
 export function hear(driven: Driven, peer: PeerId, progress: Progress, nowMs: number): void {

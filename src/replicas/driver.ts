@@ -7,14 +7,13 @@ import type { Clock } from '../base/clock.ts'
 import { sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { StepResult, Worker } from '../base/worker.ts'
-import { partitionOf } from '../core/keyspace.ts'
 import { limits, times } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { Membership } from '../core/ports.ts'
 import { ringOf } from '../placement/ring.ts'
 import type { Candidate } from './choose.ts'
 import type { ClusterTime } from './cluster-time.ts'
-import { type Driven, hear, isConfirmed } from './driven.ts'
+import { type Driven, hear, isConfirmed, newDriven } from './driven.ts'
 import type { Holding, Progress } from './messages.ts'
 import type { Peers } from './peers.ts'
 import { copiesOf, encodePin, type Pin, pinOf, withoutWishes } from './pin.ts'
@@ -69,7 +68,7 @@ export class DriverWorker implements Worker {
   }
 
   status(): string {
-    const { joined, seen } = this.#deps.presence.count()
+    const { joined, seen } = this.#deps.presence.counted
     if (!this.#deps.presence.seesMost)
       return `sees ${seen} of ${joined} members, and changes nothing until it sees more`
     const short = this.#unsettled.size
@@ -84,18 +83,8 @@ export class DriverWorker implements Worker {
     const known = this.#pins.get(key)
     const isSplit = siblings.length > 1
     if (known) Object.assign(known, { pin, context, isSplit, settledAtMs: undefined })
-    else
-      this.#pins.set(key, {
-        key,
-        partition: partitionOf(key),
-        pin,
-        context,
-        isSplit,
-        settledAtMs: undefined,
-        said: new Map(),
-        released: new Set(),
-      })
-    if (pin.wishes.length > 0) this.#pins.get(key)!.released.clear()
+    else this.#pins.set(key, newDriven(key, { pin, context, isSplit }))
+    if (known && pin.wishes.length > 0) known.released = new Set()
     this.doubt(key)
   }
 
@@ -235,7 +224,7 @@ export class DriverWorker implements Worker {
       const from = [...confirmed, ...pin.wishes.map(({ by }) => by)].slice(0, limits.pinSourcesMax)
       const again = (said?.failedAudits ?? 0) > 0
       const others = confirmed.filter((other) => other !== peer).length
-      driven.released.delete(peer)
+      driven.released = without(driven.released, peer)
       addTo(asks, peer, { driven, holding: { key, pin: encodePin(pin), others, from, again } })
     }
     // Named are those that were asked before and said that they have room.
@@ -320,7 +309,7 @@ export class DriverWorker implements Worker {
       try {
         await this.#deps.peers.ask(peer, { kind: 'release', keys: part.map(({ key }) => key) }, 'noted', { signal })
         for (const driven of part) {
-          driven.released.add(peer)
+          driven.released = new Set([...driven.released, peer])
           // Who failed its audits is remembered, or it would be chosen again.
           if ((driven.said.get(peer)?.failedAudits ?? 0) === 0) driven.said.delete(peer)
           this.#stir(driven.key)
@@ -391,6 +380,10 @@ export class DriverWorker implements Worker {
     this.#unsettled.delete(key)
     this.#due.delete(key)
   }
+}
+
+function without(peers: ReadonlySet<PeerId>, peer: PeerId): ReadonlySet<PeerId> {
+  return peers.has(peer) ? new Set([...peers].filter((other) => other !== peer)) : peers
 }
 
 function addTo<K, V>(map: Map<K, V[]>, key: K, value: V): void {

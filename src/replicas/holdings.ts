@@ -2,7 +2,7 @@
 // promised. A pin's size is reserved when it is accepted, before anything is fetched, so that two pins never count on the same
 // room. A row that says `held` is written after every block and the root are durable, and its root is let go before the row is.
 import { decode, encode } from '@ipld/dag-cbor'
-import type { CID } from 'multiformats/cid'
+import { CID } from 'multiformats/cid'
 import type { PeerId } from '../core/peer.ts'
 import type { Table } from '../core/ports.ts'
 import { cidOfKey, decodePin, encodePin, type Pin } from './pin.ts'
@@ -186,7 +186,7 @@ export class Holdings {
 function newHeld(key: string, pin: Pin): Held {
   return {
     key,
-    cid: pin.cid,
+    cid: CID.parse(pin.cid),
     pin,
     isHeld: false,
     sizeBytes: pin.sizeBytes,

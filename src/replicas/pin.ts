@@ -4,6 +4,7 @@
 // beats whatever a driver wrote beside it, and a new wish beats an older removal.
 import { encode } from '@ipld/dag-cbor'
 import { CID } from 'multiformats/cid'
+import { Lru } from '../base/lru.ts'
 import { Fields } from '../core/fields.ts'
 import { limits } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
@@ -29,8 +30,8 @@ export interface EndedWish {
 }
 
 export interface Pin {
-  /** As it was given first. */
-  cid: CID
+  /** As it was given first: text, since there may be very many pins. */
+  cid: string
   /** Bytes of all blocks, each once. */
   sizeBytes: number
   /** None: the pin has ended, and its holders may let go. */
@@ -61,7 +62,7 @@ export function cidOfKey(key: string): CID {
 export function encodePin({ cid, sizeBytes, wishes, ended, holders }: Pin): Uint8Array {
   return encode([
     version,
-    cid.bytes,
+    cid,
     sizeBytes,
     wishes.map(({ id, by, copies, expiresMs, elsewhere }) => [id, by, copies, expiresMs ?? null, elsewhere]),
     ended.map(({ id, by, atMs }) => [id, by, atMs]),
@@ -81,11 +82,11 @@ export function decodePin(bytes: Uint8Array): Pin {
       const [id, by, atMs] = fields.list(one, 3, 'wish')
       return {
         id: fields.text(id, limits.pinWishIdCharactersMax, 'wish'),
-        by: fields.peer(by),
+        by: peerField(by),
         atMs: fields.count(atMs, 'time'),
       }
     }),
-    holders: fields.list(holders, limits.membersMax, 'list of holders').map((peer) => fields.peer(peer)),
+    holders: fields.list(holders, limits.membersMax, 'list of holders').map(peerField),
   }
 }
 
@@ -110,7 +111,7 @@ export function mergePins(a: Pin, b: Pin): Pin {
   const isEnded = new Set(ended.map(({ id }) => id))
   const wishes = uniqueById([...a.wishes, ...b.wishes]).filter(({ id }) => !isEnded.has(id))
   return {
-    cid: a.cid.toString() <= b.cid.toString() ? a.cid : b.cid,
+    cid: [a.cid, b.cid].sort()[0]!,
     sizeBytes: Math.max(a.sizeBytes, b.sizeBytes),
     wishes,
     ended,
@@ -120,7 +121,7 @@ export function mergePins(a: Pin, b: Pin): Pin {
 
 /** The pin with one more wish. Throws COPIES_INVALID when there are too many. */
 export function withWish(pin: Pin | undefined, cid: CID, sizeBytes: number, wish: Wish): Pin {
-  const before = pin ?? { cid, sizeBytes, wishes: [], ended: [], holders: [] }
+  const before = pin ?? { cid: cid.toString(), sizeBytes, wishes: [], ended: [], holders: [] }
   if (before.wishes.length >= limits.pinWishesMax)
     throw new ReplicasError(
       'COPIES_INVALID',
@@ -168,20 +169,29 @@ function wishField(value: unknown): Wish {
   if (count < 1 || count > limits.copiesMax) throw invalid('a bad number of copies')
   return {
     id: fields.text(id, limits.pinWishIdCharactersMax, 'wish'),
-    by: fields.peer(by),
+    by: peerField(by),
     copies: count,
     expiresMs: expiresMs === null ? undefined : fields.count(expiresMs, 'time'),
     elsewhere: elsewhere === true,
   }
 }
 
-function cidField(value: unknown): CID {
-  const bytes = fields.bytes(value, limits.cidCharactersMax, 'CID')
+function cidField(value: unknown): string {
+  const text = fields.text(value, limits.cidCharactersMax, 'CID')
   try {
-    return CID.decode(bytes)
+    CID.parse(text)
+    return text
   } catch {
     throw invalid('a bad CID')
   }
+}
+
+/** The same text for the same member, however many pins name it. */
+function peerField(value: unknown): PeerId {
+  const peer = fields.peer(value)
+  const known = peers.get(peer)
+  if (known === undefined) peers.set(peer, peer)
+  return known ?? peer
 }
 
 function invalid(what: string): ReplicasError {
@@ -189,3 +199,4 @@ function invalid(what: string): ReplicasError {
 }
 
 const fields = new Fields(invalid)
+const peers = new Lru<PeerId, PeerId>(limits.membersMax)

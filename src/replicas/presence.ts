@@ -17,6 +17,7 @@ export class Presence {
   readonly #graceMs: number
   /** Wall time since when a member has been away. */
   readonly #awaySince = new Map<PeerId, number>()
+  #counted = { joined: 0, seen: 0 }
 
   constructor(
     { membership, table, clock }: { membership: Membership; table: Table; clock: Clock },
@@ -30,8 +31,9 @@ export class Presence {
       this.#awaySince.set(row.slice(prefix.length) as PeerId, Number(decode(bytes)))
   }
 
-  /** Notes who has gone and who is back. */
+  /** Notes who has gone and who is back, and counts. */
   async update(): Promise<void> {
+    this.#counted = this.#count()
     const nowMs = Math.max(0, Math.round(this.#clock.nowMs()))
     for (const member of this.#membership.members()) {
       const { peer } = member
@@ -71,16 +73,20 @@ export class Presence {
     return sinceMs === undefined ? undefined : Math.max(0, sinceMs + this.#graceMs - this.#clock.nowMs())
   }
 
-  /** Members in the ring, and how many of them are seen. */
-  count(): { joined: number; seen: number } {
-    const joined = this.#membership.members().filter(({ state }) => state === 'joined')
-    return { joined: joined.length, seen: joined.filter((member) => this.isHere(member)).length }
+  /** Members in the ring, and how many of them are seen, as of the last update. */
+  get counted(): { readonly joined: number; readonly seen: number } {
+    return this.#counted
   }
 
   /** True while more than half of the members are seen: who sees fewer may be the one that is cut off. */
   get seesMost(): boolean {
-    const { joined, seen } = this.count()
+    const { joined, seen } = this.#counted
     return 2 * seen > joined
+  }
+
+  #count(): { joined: number; seen: number } {
+    const joined = this.#membership.members().filter(({ state }) => state === 'joined')
+    return { joined: joined.length, seen: joined.filter((member) => this.isHere(member)).length }
   }
 
   async #forget(peer: PeerId): Promise<void> {

@@ -1,6 +1,6 @@
 // Replicas: pins that the cluster keeps. A pin is a record; its first live owner drives it, members hold what they are named
 // for, and everybody may ask. This file puts the parts together and is the only one that others open.
-import type { CID } from 'multiformats/cid'
+import { CID } from 'multiformats/cid'
 import type { Abortable } from '../base/abort.ts'
 import { type Clock, sleep } from '../base/clock.ts'
 import { sentenceOf } from '../base/errors.ts'
@@ -297,7 +297,7 @@ class OpenReplicas implements Replicas {
     const fetched = places.filter(({ state }) => state === 'fetching').map(({ doneBytes }) => doneBytes)
     const missing = Math.max(0, copies - held) * pin.sizeBytes
     return {
-      cid: pin.cid,
+      cid: CID.parse(pin.cid),
       copies,
       held,
       sizeBytes: pin.sizeBytes,

@@ -114,7 +114,7 @@ function whyNot(
   const held = places.filter(({ state }) => state === 'held').length
   if (held >= copies) return undefined
   if (!presence.seesMost) {
-    const { joined, seen } = presence.count()
+    const { joined, seen } = presence.counted
     return `only ${seen} of ${joined} members are seen, and more than half must be before others are named`
   }
   const reason = places.find(({ state }) => state === 'failing' || state === 'away')

@@ -171,7 +171,7 @@ export class World implements AsyncDisposable {
   }
 
   named(dag: Dag): string[] {
-    return [...(this.records.pins().find(({ cid }) => cid.equals(dag.root))?.holders ?? [])]
+    return [...(this.records.pins().find(({ cid }) => cid === dag.root.toString())?.holders ?? [])]
   }
 
   run<T>(promise: Promise<T>): Promise<T> {
