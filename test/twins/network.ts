@@ -41,6 +41,8 @@ export class NetworkTwin {
 export class PeerTwin implements Network {
   readonly self: PeerId
   readonly line: Line
+  /** When the line has carried all that it was given. */
+  lineFreeMs = 0
   readonly channels = new Set<ChannelTwin>()
   /** The most that was ever on its way to it, or unread, in one stream. */
   peakBytes = 0
@@ -172,7 +174,6 @@ export class ChannelTwin implements Channel {
   /** On the wire to us or unread, with the time at which each piece is here. */
   #incoming: { packet: Uint8Array; dueMs: number }[] = []
   #incomingBytes = 0
-  #lastDueMs = 0
   #ended = false
   #closed = false
   #broken: Error | undefined
@@ -252,9 +253,9 @@ export class ChannelTwin implements Channel {
   #carry(packet: Uint8Array): void {
     const { delayMs, bytesPerSecond } = this.#other.line
     const nowMs = this.#own.clock.monotonicMs()
-    // Packets follow each other at the pace of the line.
-    this.#lastDueMs = Math.max(nowMs, this.#lastDueMs) + (packet.byteLength / bytesPerSecond) * 1_000
-    const dueMs = this.#lastDueMs + delayMs
+    // Packets follow each other at the pace of the line, whichever stream they are of.
+    this.#other.lineFreeMs = Math.max(nowMs, this.#other.lineFreeMs) + (packet.byteLength / bytesPerSecond) * 1_000
+    const dueMs = this.#other.lineFreeMs + delayMs
     this.#incoming.push({ packet, dueMs })
     this.#incomingBytes += packet.byteLength
     this.#own.peakBytes = Math.max(this.#own.peakBytes, this.#incomingBytes)
