@@ -83,6 +83,10 @@ export const limits = {
   fetchPeersMax: 8,
   /** Wanted CIDs that a fetch holds in memory; the rest of the DAG is found again when there is room. */
   fetchFrontierMax: 65_536,
+  /** Beside fetches of people, background ones get a part in so many of their speed: people then lose a tenth or so. */
+  backgroundPart: 10,
+  /** Background fetches get this much per second at least, whoever else fetches: a fifth of a line of 10 Mbit/s. */
+  backgroundBytesPerSecond: 256 * KiB,
 
   /** Bytes on their way on one stream: covers 1 Gbit/s at 30 ms. A paused reader gets this much on top. */
   streamWindowBytes: 4 * MiB,
@@ -325,6 +329,8 @@ export const times = {
   stallMs: 15_000,
   /** While nothing comes at all, idle suppliers may take over blocks from one more of the others after each such time. */
   takeOverMs: 2_500,
+  /** People's fetches to which nothing has come for so long do not hold up those in the background. */
+  foregroundQuietMs: 1_000,
   /** Asking a connected peer whether it has a block. */
   askMs: 5_000,
   /** Looking up providers before a fetch gives up for lack of any. */

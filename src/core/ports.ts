@@ -194,7 +194,7 @@ export interface FetchSession extends BlockReader, AsyncDisposable {
 export interface FetchOptions extends Reporting, Abortable {
   /** Peers to ask first, before any search. */
   hints?: PeerInfo[]
-  /** Nobody waits for it: it leaves the line to fetches that somebody waits for. */
+  /** Nobody waits for it: it keeps to the budget of background fetches, and lets those of people go first. */
   background?: boolean
 }
 

@@ -23,6 +23,7 @@ import { blocksProtocol } from './blocks-protocol.ts'
 import { serveBlocks } from './blocks-server.ts'
 import { ExchangeError } from './errors.ts'
 import { Session } from './fetch-session.ts'
+import { Pacing } from './pacing.ts'
 import type { Supplier, SupplierEvents } from './supplier.ts'
 
 export interface ExchangeDeps {
@@ -34,6 +35,11 @@ export interface ExchangeDeps {
   log: Log
 }
 
+export interface ExchangeOptions {
+  /** Bytes per second for all background fetches together; without one they take what there is. */
+  backgroundRate?: number | undefined
+}
+
 export interface ExchangeStatus {
   /** Bytes of blocks since the start. */
   bytesSent: number
@@ -41,7 +47,7 @@ export interface ExchangeStatus {
 }
 
 /** Registers the protocols. */
-export async function openExchange(deps: ExchangeDeps): Promise<Exchange> {
+export async function openExchange(deps: ExchangeDeps, options: ExchangeOptions = {}): Promise<Exchange> {
   const { network, store } = deps
   await using scope = new Scope()
   const status: ExchangeStatus = { bytesSent: 0, bytesReceived: 0 }
@@ -49,18 +55,19 @@ export async function openExchange(deps: ExchangeDeps): Promise<Exchange> {
     status.bytesSent += bytes
   }
   const bitswap = scope.use(await Bitswap.open({ ...deps, onSent: (_peer, bytes) => onSent(bytes) }))
-  const options = { streamsMax: limits.blocksStreamsMax }
-  scope.defer(await network.handle(blocksProtocol, options, (channel) => serveBlocks(channel, store, onSent)))
-  return new Exchange(deps, bitswap, status, scope.move())
+  const handling = { streamsMax: limits.blocksStreamsMax }
+  scope.defer(await network.handle(blocksProtocol, handling, (channel) => serveBlocks(channel, store, onSent)))
+  const pacing = new Pacing(deps, { bytesPerSecond: options.backgroundRate })
+  return new Exchange({ ...deps, pacing }, bitswap, status, scope.move())
 }
 
 export class Exchange implements Fetcher, AsyncDisposable {
-  readonly #deps: ExchangeDeps
+  readonly #deps: ExchangeDeps & { pacing: Pacing }
   readonly #bitswap: Bitswap
   readonly #status: ExchangeStatus
   readonly #scope: Scope
 
-  constructor(deps: ExchangeDeps, bitswap: Bitswap, status: ExchangeStatus, scope: Scope) {
+  constructor(deps: ExchangeDeps & { pacing: Pacing }, bitswap: Bitswap, status: ExchangeStatus, scope: Scope) {
     this.#deps = deps
     this.#bitswap = bitswap
     this.#status = status
@@ -68,7 +75,7 @@ export class Exchange implements Fetcher, AsyncDisposable {
   }
 
   session(root: CID, lease: Lease, options: FetchOptions = {}): Session {
-    const { network, store, linksOf, findProviders, clock, log } = this.#deps
+    const { network, store, linksOf, findProviders, pacing, clock, log } = this.#deps
     const deps = {
       self: network.self,
       store,
@@ -76,6 +83,7 @@ export class Exchange implements Fetcher, AsyncDisposable {
       linksOf,
       findProviders,
       connect: (provider: PeerInfo, events: SupplierEvents, more: Abortable) => this.#connect(provider, events, more),
+      pacing,
       clock,
       log,
     }

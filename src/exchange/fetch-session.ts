@@ -22,7 +22,10 @@ import type {
 import { formatTime } from '../core/units.ts'
 import { claimedDagBytes } from './claimed-sizes.ts'
 import { ExchangeError } from './errors.ts'
+import { Frontier } from './frontier.ts'
 import { hopeless } from './hopeless.ts'
+import type { Pace, Pacing } from './pacing.ts'
+import { Silence } from './silence.ts'
 import type { Supplier, SupplierEvents } from './supplier.ts'
 import { SupplierLine } from './supplier-line.ts'
 import { nameOf, Wants } from './wants.ts'
@@ -35,6 +38,7 @@ export interface SessionDeps {
   findProviders: FindProviders
   /** Dials a provider and gives a supplier in whichever protocol it speaks. */
   connect: (provider: PeerInfo, events: SupplierEvents, options: Abortable) => Promise<Supplier>
+  pacing: Pacing
   clock: Clock
   log: Log
 }
@@ -66,10 +70,8 @@ export class Session implements FetchSession {
   #searching: Promise<void> | undefined
   #cancelCheck: (() => void) | undefined
   #dispatching = false
-  /** When a block came last, and when any good part of one did. */
-  #lastArrivalMs: number
-  #lastProgressMs: number
-  #bytesSinceArrival = 0
+  readonly #silence: Silence
+  readonly #pace: Pace
   #doneBytes = 0
   /** Of the DAG being fetched, as its root claims; undefined while it is not known. */
   #totalBytes: number | undefined
@@ -82,8 +84,8 @@ export class Session implements FetchSession {
     const { controller, detach } = linkedController(options.signal)
     this.#stop = controller
     this.#detach = detach
-    this.#lastArrivalMs = deps.clock.monotonicMs()
-    this.#lastProgressMs = this.#lastArrivalMs
+    this.#silence = new Silence(deps)
+    this.#pace = deps.pacing.pace({ background: options.background ?? false, wake: () => this.#feedAll() })
     this.#failed.promise.catch(() => {})
   }
 
@@ -98,15 +100,13 @@ export class Session implements FetchSession {
   }
 
   async fetchDag(root: CID, { signal }: Abortable = {}): Promise<void> {
-    const { writer, linksOf } = this.#deps
-    const seen = new Set<string>()
-    /** Links still to visit, the deepest level last, each in reverse so that the next is at the end. */
-    const levels: CID[][] = [[root]]
+    const { writer } = this.#deps
+    const frontier = new Frontier(root, this.#deps)
     let open = 0
     let moved = Promise.withResolvers<void>()
     const expand = (block: Block) => {
       if (block.cid.equals(root)) this.#totalBytes = claimedDagBytes(block)
-      levels.push(linksOf(block).reverse())
+      frontier.expand(block)
     }
     const arrived = (cid: CID) => (block: Block) => {
       open--
@@ -116,14 +116,8 @@ export class Session implements FetchSession {
     for (;;) {
       while (open < limits.fetchFrontierMax) {
         signal?.throwIfAborted()
-        while (levels.at(-1)?.length === 0) levels.pop()
-        const cid = levels.at(-1)?.pop()
+        const cid = frontier.next()
         if (!cid) break
-        if (levels.length > limits.dagDepthMax) throw tooDeep(root)
-        if (cid.code !== codecs.raw) {
-          if (seen.has(cid.toString())) continue
-          seen.add(cid.toString())
-        }
         requireKnownHash(cid)
         if (writer.touch(cid)) {
           const block = cid.code === codecs.raw ? undefined : await this.#local(cid, signal)
@@ -136,8 +130,7 @@ export class Session implements FetchSession {
         open++
         this.#want(cid, arrived(cid))
       }
-      if (open === 0 && levels.length === 0) break
-      if (open === 0) continue
+      if (open === 0) break
       await abortable(Promise.race([moved.promise, this.#failed.promise]), signal)
       moved = Promise.withResolvers<void>()
     }
@@ -179,7 +172,7 @@ export class Session implements FetchSession {
     else this.#arrivals.set(name, [onArrival])
     this.#wants.add(cid, { urgent })
     if (!this.#searching) {
-      this.#arrived()
+      this.#silence.end()
       this.#searching = this.#search()
       this.#watch()
     }
@@ -192,45 +185,45 @@ export class Session implements FetchSession {
     this.#dispatching = true
     queueMicrotask(() => {
       this.#dispatching = false
-      for (const line of this.#lines.values()) this.#feed(line)
+      this.#feedAll()
     })
+  }
+
+  #feedAll(): void {
+    for (const line of this.#lines.values()) this.#feed(line)
   }
 
   #feed(line: SupplierLine): void {
     const { peer } = line.supplier
     const out = this.#wants.outWith(peer)
     const room = line.room(out, this.#lines.size)
-    if (room > 0) {
-      let cids = this.#wants.assign(peer, room)
-      if (cids.length === 0 && out === 0) cids = this.#wants.steal(peer, stealBlocks, this.#moreAskers())
-      if (cids.length === 0) return
-      if (out === 0) line.lastAnswerMs = this.#deps.clock.monotonicMs()
-      line.supplier.ask(cids)
-    }
+    if (room === 0 || this.#wants.size === 0 || this.#stop.signal.aborted) return
+    const most = this.#pace.most(room, line.guessBytes)
+    if (most === 0) return
+    let cids = this.#wants.assign(peer, most)
+    if (cids.length === 0 && out === 0) cids = this.#wants.steal(peer, Math.min(stealBlocks, most), this.#moreAskers())
+    if (cids.length === 0) return
+    if (out === 0) line.lastAnswerMs = this.#deps.clock.monotonicMs()
+    this.#pace.spend(line.ask(cids))
   }
 
   // Those that were asked first may all stall or crawl; the longer nothing comes, the more of the others may try.
   #moreAskers(): number {
-    return Math.floor((this.#deps.clock.monotonicMs() - this.#lastArrivalMs) / times.takeOverMs)
+    return Math.floor(this.#silence.withoutBlockMs / times.takeOverMs)
   }
 
-  #arrived(): void {
-    this.#lastArrivalMs = this.#deps.clock.monotonicMs()
-    this.#lastProgressMs = this.#lastArrivalMs
-    this.#bytesSinceArrival = 0
-  }
-
-  // More than can be on its way, and still no block: that is noise.
   #progressed(line: SupplierLine, bytes: number): void {
-    this.#bytesSinceArrival += bytes
-    if (!line.progressed(bytes) || this.#bytesSinceArrival > limits.fetchBytesMax) return
-    this.#lastProgressMs = this.#deps.clock.monotonicMs()
-    line.lastAnswerMs = this.#lastProgressMs
+    if (this.#wants.outWith(line.supplier.peer) > 0) this.#pace.came(bytes)
+    const isGood = this.#silence.hear(bytes)
+    if (!line.progressed(bytes) || !isGood) return
+    this.#silence.endForNow()
+    line.lastAnswerMs = this.#deps.clock.monotonicMs()
   }
 
   async #answer(line: SupplierLine, cid: CID, bytes: Uint8Array | undefined): Promise<void> {
     const { peer } = line.supplier
     if (this.#stop.signal.aborted || this.#lines.get(peer) !== line) return
+    this.#pace.spend((bytes?.byteLength ?? 0) - line.answered())
     line.lastAnswerMs = this.#deps.clock.monotonicMs()
     if (!bytes) {
       this.#wants.missing(peer, cid)
@@ -252,7 +245,7 @@ export class Session implements FetchSession {
   async #take(block: Block, from: PeerId): Promise<void> {
     const name = nameOf(block.cid)
     const sizeBytes = block.bytes.byteLength
-    this.#arrived()
+    this.#silence.end()
     this.#report.blocks++
     this.#report.bytes += sizeBytes
     this.#report.sources[from] = (this.#report.sources[from] ?? 0) + sizeBytes
@@ -296,7 +289,7 @@ export class Session implements FetchSession {
     if (this.#wants.size === 0) return false
     if (this.#lines.size === 0) return this.#dialing.size === 0
     // Those that are here may all be about to stall, and somebody better may have come.
-    if (this.#deps.clock.monotonicMs() - this.#lastArrivalMs > searchAgainMostMs) return true
+    if (this.#silence.withoutBlockMs > searchAgainMostMs) return true
     return this.#wants.lackedBy([...this.#lines.keys()]) !== undefined
   }
 
@@ -344,7 +337,7 @@ export class Session implements FetchSession {
     this.#refused.set(peer, reason)
     this.#lost = `${peer}: ${reason}`
     this.#wants.drop(peer)
-    line.supplier.close()
+    this.#close(line)
     this.#dispatch()
   }
 
@@ -357,9 +350,10 @@ export class Session implements FetchSession {
         if (this.#wants.outWith(line.supplier.peer) > 0 && silentMs > times.stallMs)
           this.#drop(line, `it sent nothing for ${formatTime(silentMs)}`)
       }
-      if (this.#wants.size === 0) this.#arrived()
-      if (nowMs - this.#lastProgressMs > times.lookUpMs) this.#fail(this.#hopeless())
-      else if (nowMs - this.#lastProgressMs > quietMs) this.#tellWaiting(nowMs)
+      if (this.#wants.size === 0 || this.#isHeld()) this.#silence.end()
+      const silentMs = this.#silence.withoutProgressMs
+      if (silentMs > times.lookUpMs) this.#fail(this.#hopeless())
+      else if (silentMs > quietMs) this.#tellWaiting(silentMs)
       this.#dispatch()
       // However slow the line, a crash costs a second's worth. What went wrong is told by the next put.
       void this.#deps.writer.flush().catch(() => {})
@@ -367,8 +361,13 @@ export class Session implements FetchSession {
     })
   }
 
-  #tellWaiting(nowMs: number): void {
-    const left = `giving up in ${formatTime(times.lookUpMs - (nowMs - this.#lastProgressMs))}`
+  /** True while nothing comes because we ask for nothing. */
+  #isHeld(): boolean {
+    return this.#pace.isHeld && [...this.#lines.keys()].every((peer) => this.#wants.outWith(peer) === 0)
+  }
+
+  #tellWaiting(silentMs: number): void {
+    const left = `giving up in ${formatTime(times.lookUpMs - silentMs)}`
     const lost = this.#lost ? `lost ${this.#lost}; looking for others` : 'nobody found yet'
     const note = this.#lines.size > 0 ? `${this.#lines.size} found, nothing comes, ${left}` : `${lost}, ${left}`
     this.#options.onProgress?.({ phase: 'looking up', done: 0, unit: 'peers', note })
@@ -385,15 +384,17 @@ export class Session implements FetchSession {
 
   #fail(reason: unknown): void {
     this.#failed.reject(reason)
+    this.#pace.close()
     if (this.#stop.signal.aborted && this.#lines.size === 0) return
     this.#detach()
     this.#cancelCheck?.()
     this.#stop.abort(reason)
-    for (const line of this.#lines.values()) line.supplier.close()
+    for (const line of this.#lines.values()) this.#close(line)
     this.#lines.clear()
   }
-}
 
-function tooDeep(root: CID): ExchangeError {
-  return new ExchangeError('PEER_BROKEN', `the DAG of ${root} is more than ${limits.dagDepthMax} levels deep`)
+  #close(line: SupplierLine): void {
+    this.#pace.spend(-line.askedBytes)
+    line.supplier.close()
+  }
 }

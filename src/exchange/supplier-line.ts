@@ -1,6 +1,7 @@
 // How much to ask of one supplier ahead: a window of bytes that opens while it delivers, shared out so that all suppliers
 // together stay within what the fetch may hold in memory. Sizes are not known before blocks come, so they are guessed
 // from those that came.
+import type { CID } from 'multiformats/cid'
 import { limits } from '../core/limits.ts'
 import type { Supplier } from './supplier.ts'
 
@@ -15,6 +16,8 @@ export class SupplierLine {
   #windowBytes = firstWindowBytes
   #guessBytes = firstGuessBytes
   #receivedBytes = 0
+  #unanswered = 0
+  #askedBytes = 0
 
   constructor(supplier: Supplier, nowMs: number) {
     this.supplier = supplier
@@ -28,6 +31,32 @@ export class SupplierLine {
     const free = most - out
     // Questions are asked by the handful, not one for each answer.
     return free >= Math.ceil(most / 4) ? free : 0
+  }
+
+  get guessBytes(): number {
+    return this.#guessBytes
+  }
+
+  /** What has been asked for and not answered, by the guesses of then. */
+  get askedBytes(): number {
+    return this.#askedBytes
+  }
+
+  /** Asks for blocks; gives how many bytes that may be. */
+  ask(cids: CID[]): number {
+    const guessedBytes = cids.length * this.#guessBytes
+    this.#unanswered += cids.length
+    this.#askedBytes += guessedBytes
+    this.supplier.ask(cids)
+    return guessedBytes
+  }
+
+  /** One answer has come; gives the bytes that it was guessed to have. */
+  answered(): number {
+    const guessedBytes = this.#askedBytes / Math.max(1, this.#unanswered)
+    this.#unanswered--
+    this.#askedBytes -= guessedBytes
+    return guessedBytes
   }
 
   /** True when enough more bytes have come that it cannot be said to stall: a slow line is not a dead one. */

@@ -31,6 +31,8 @@ interface PeerOptions extends Partial<Line> {
   onlyBitswap?: boolean
   /** Sends other bytes than it was asked for. */
   lies?: boolean
+  /** Bytes per second of its background fetches. */
+  backgroundRate?: number
 }
 
 export class World implements AsyncDisposable {
@@ -47,6 +49,7 @@ export class World implements AsyncDisposable {
       lies = false,
       onlyBitswap = false,
       disk = new MemoryDisk(),
+      backgroundRate,
       ...line
     } = options
     const network = this.network.join(name, line)
@@ -54,7 +57,8 @@ export class World implements AsyncDisposable {
     const store = await openMemoryStore({ disk, linksOf, clock })
     await putAll(store, blocks)
     const served = lies ? lying(store) : store
-    const exchange = await openExchange({ network, store: served, linksOf, findProviders, clock, log: silentLog })
+    const deps = { network, store: served, linksOf, findProviders, clock, log: silentLog }
+    const exchange = await openExchange(deps, { backgroundRate })
     if (onlyBitswap) network.forget(blocksProtocol)
     const peer = { network, disk, store, exchange }
     this.#peers.push(peer)
