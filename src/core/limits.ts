@@ -31,6 +31,13 @@ export const limits = {
 
   /** Directory levels below a root: deeper is an attack or an accident. */
   pathDepthMax: 512,
+  /** Blocks that are read again in one go. */
+  scrubStepBytes: 8 * MiB,
+  /** How fast blocks are read again at most: a twentieth of a slow disk; it still gets through 20 TiB in a cycle. */
+  scrubBytesPerSecond: 8 * MiB,
+  /** What reading a block again counts for, however small it is: a slow disk looks for 500 in a second at most. */
+  scrubBlockBytes: 16 * KiB,
+
   /** DAG levels below a root: 1,024 links a node reach 2^60 bytes in 6 levels, HAMT 8 bits a level in 8 more. */
   dagDepthMax: 1_024,
   /** A name of a directory entry in bytes: what file systems allow. Longer ones are kept in DAGs but cannot be exported. */
@@ -464,6 +471,12 @@ export const times = {
   auditEveryMs: 60_000,
   /** How often somebody who waits for copies looks. */
   pinWaitMs: 500,
+  /** Every block is read again once in this time: what Btrfs and ZFS advise. */
+  scrubCycleMs: 30 * 24 * 3_600_000,
+  /** How often it is looked at whether some are due: wall time may jump, and timers stand still while a machine sleeps. */
+  scrubPollMs: 3_600_000,
+  /** How often the place is written down: a crash costs as much reading. */
+  scrubSaveMs: 60_000,
   /** A running peer that is busy answers its own commands within this; what takes longer is something else. */
   apiAnswerMs: 5_000,
   /** A clean stop must end within this. */

@@ -5,6 +5,7 @@ import { open as openFile } from 'node:fs/promises'
 import type { CID } from 'multiformats/cid'
 import type { Abortable } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
+import { codeOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import { Scope } from '../base/scope.ts'
@@ -19,7 +20,7 @@ import type { Entry } from './entry.ts'
 import { StoreError } from './errors.ts'
 import { Pins } from './pins.ts'
 import { CatalogTable } from './table.ts'
-import { sweepOrphans, type Verified, verify } from './verify.ts'
+import { type Examined, examine, sweepOrphans, type Verified, verify } from './verify.ts'
 import { StoreWriter } from './writer.ts'
 
 export interface StoreDeps {
@@ -129,6 +130,14 @@ export class Store implements BlockStore, AsyncDisposable {
     return verify({ catalog: this.#catalog, files: this.#files, reader: this }, options)
   }
 
+  /**
+   * Reads some blocks again and compares them with their hashes: those that follow `after`, a key, in the order of keys.
+   * `upTo` of the result is where the next call goes on.
+   */
+  examine(after: Uint8Array | undefined, options: Abortable = {}): Promise<Examined> {
+    return examine({ catalog: this.#catalog, reader: this }, after, options)
+  }
+
   /** A durable table for another organ. */
   table(name: string): Table {
     return new CatalogTable(this.#catalog, name)
@@ -154,8 +163,7 @@ export class Store implements BlockStore, AsyncDisposable {
     const entry = this.#catalog.entry(key)
     if (!entry) throw notFound(cid)
     if (entry.kind === 'reference') return { entry, bytes: await this.#referenced(cid, entry) }
-    const bytes =
-      entry.kind === 'inline' ? copyOf(this.#catalog.inline.get(key)) : await this.#files.read({ key, ...entry })
+    const bytes = entry.kind === 'inline' ? copyOf(this.#catalog.inline.get(key)) : await this.#file(cid, key, entry)
     if (bytes) return { entry, bytes }
     // Collected, or written anew, between the two looks; or the disk has lost the file.
     const now = this.#catalog.entry(key)
@@ -163,6 +171,18 @@ export class Store implements BlockStore, AsyncDisposable {
     if (now) await this.#discard(cid, now)
     if (now) throw new StoreError('CORRUPT', `the file of block ${cid} is gone from the disk; it can be fetched again`)
     throw notFound(cid)
+  }
+
+  async #file(cid: CID, key: Uint8Array, entry: Entry & { kind: 'file' }): Promise<Uint8Array | undefined> {
+    try {
+      return await this.#files.read({ key, ...entry })
+    } catch (error) {
+      // A bad sector, and as good as rotten. Where nothing can be moved either, it is the disk that is gone.
+      if (codeOf(error) !== 'EIO') throw error
+      await this.#discard(cid, entry)
+      const why = `the disk cannot read block ${cid} any more; it was set aside, and can be fetched again`
+      throw new StoreError('CORRUPT', why, { cause: error })
+    }
   }
 
   async #referenced(cid: CID, entry: Entry & { kind: 'reference' }): Promise<Uint8Array> {

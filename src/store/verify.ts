@@ -5,30 +5,45 @@ import * as Digest from 'multiformats/hashes/digest'
 import type { Abortable } from '../base/abort.ts'
 import { codeOf, sentenceOf } from '../base/errors.ts'
 import { codecs } from '../core/block.ts'
+import { limits } from '../core/limits.ts'
 import type { BlockReader } from '../core/ports.ts'
 import type { Reporting } from '../core/progress.ts'
 import type { BlockFiles, FileName } from './block-files.ts'
 import type { Catalog } from './catalog.ts'
 
+/** A block that cannot be read as what it is. The codec of its CID is raw: the store does not know which it had. */
+export interface Problem {
+  cid: CID
+  problem: string
+}
+
 export interface Verified {
   blocks: number
   bytes: number
-  problems: { cid: CID; problem: string }[]
+  problems: Problem[]
+}
+
+/** A stretch of blocks that was read again; `upTo` is the key of its last one, undefined if there was none left. */
+export type Examined = Verified & { upTo: Uint8Array | undefined }
+
+interface VerifyDeps {
+  catalog: Catalog
+  files: BlockFiles
+  reader: BlockReader
 }
 
 const batchBlocks = 256
 /** Blocks read at a time. */
 const together = 4
 
-export async function verify(
-  deps: { catalog: Catalog; files: BlockFiles; reader: BlockReader },
-  { signal, onProgress }: Abortable & Reporting,
-): Promise<Verified> {
-  const { catalog, files, reader } = deps
-  const verified: Verified = { blocks: 0, bytes: 0, problems: [] }
-  const { inlineBytes, fileBytes, referencedBytes } = catalog.counts
-  const total = inlineBytes + fileBytes + referencedBytes
-  const check = async (key: Uint8Array, sizeBytes: number) => {
+/** Reads some blocks again, those with the keys that follow `after`: `limits.scrubStepBytes`, and a few more. */
+export async function examine(
+  { catalog, reader }: Omit<VerifyDeps, 'files'>,
+  after: Uint8Array | undefined,
+  { signal }: Abortable,
+): Promise<Examined> {
+  const examined: Examined = { blocks: 0, bytes: 0, problems: [], upTo: undefined }
+  const check = async (key: Uint8Array) => {
     const cid = CID.createV1(codecs.raw, Digest.decode(key))
     try {
       // Reading verifies, and moves aside what does not match.
@@ -36,22 +51,36 @@ export async function verify(
     } catch (error) {
       signal?.throwIfAborted()
       if (codeOf(error) !== 'NOT_FOUND' || catalog.entry(key))
-        verified.problems.push({ cid, problem: sentenceOf(error) })
+        examined.problems.push({ cid, problem: sentenceOf(error) })
     }
-    verified.blocks++
-    verified.bytes += sizeBytes
+  }
+  const batch = catalog.entries(after, batchBlocks)
+  for (let at = 0; at < batch.length && examined.bytes < limits.scrubStepBytes; at += together) {
+    signal?.throwIfAborted()
+    const some = batch.slice(at, at + together)
+    await Promise.all(some.map(({ key }) => check(key)))
+    examined.blocks += some.length
+    for (const { entry } of some) examined.bytes += entry.sizeBytes
+    examined.upTo = some.at(-1)!.key
+  }
+  return examined
+}
+
+/** Reads all blocks again. */
+export async function verify(deps: VerifyDeps, { signal, onProgress }: Abortable & Reporting): Promise<Verified> {
+  const verified: Verified = { blocks: 0, bytes: 0, problems: [] }
+  const { inlineBytes, fileBytes, referencedBytes } = deps.catalog.counts
+  const total = inlineBytes + fileBytes + referencedBytes
+  for (let after: Uint8Array | undefined; ; ) {
+    const { blocks, bytes, problems, upTo } = await examine(deps, after, { signal })
+    if (!upTo) break
+    after = upTo
+    verified.blocks += blocks
+    verified.bytes += bytes
+    verified.problems.push(...problems)
     onProgress?.({ phase: 'verifying', done: verified.bytes, total, unit: 'bytes' })
   }
-  for (let from: Uint8Array | undefined; ; ) {
-    const batch = catalog.entries(from, batchBlocks)
-    if (batch.length === 0) break
-    from = batch.at(-1)!.key
-    for (let at = 0; at < batch.length; at += together) {
-      signal?.throwIfAborted()
-      await Promise.all(batch.slice(at, at + together).map(({ key, entry }) => check(key, entry.sizeBytes)))
-    }
-  }
-  await sweepOrphans({ catalog, files }, { signal })
+  await sweepOrphans(deps, { signal })
   return verified
 }
 
