@@ -31,6 +31,12 @@ export const limits = {
 
   /** Directory levels below a root: deeper is an attack or an accident. */
   pathDepthMax: 512,
+  /** A store that fills this part of what it may have is collected by itself: some room is left for what is on its way. */
+  highWaterPart: 0.9,
+  /** So is one on a disk of which less than this part is free: below it file systems slow down and people worry. */
+  diskFreePart: 0.05,
+  /** A collection that frees less than one part in so many was hardly worth reading all pins. */
+  collectPart: 100,
   /** Blocks that are read again in one go. */
   scrubStepBytes: 8 * MiB,
   /** How fast blocks are read again at most: a twentieth of a slow disk; it still gets through 20 TiB in a cycle. */
@@ -471,6 +477,14 @@ export const times = {
   auditEveryMs: 60_000,
   /** How often somebody who waits for copies looks. */
   pinWaitMs: 500,
+  /** How often it is looked at how full store and disk are. */
+  collectPollMs: 60_000,
+  /** After pins of the cluster were removed their blocks go together, and a pin that is added again in time costs nothing. */
+  collectSoonMs: 60_000,
+  /** Least time between two collections: each reads the nodes of all pins. */
+  collectEveryMs: 3 * 60_000,
+  /** Longest wait for the next collection when they bring little. */
+  collectMostMs: 12 * 3_600_000,
   /** Every block is read again once in this time: what Btrfs and ZFS advise. */
   scrubCycleMs: 30 * 24 * 3_600_000,
   /** How often it is looked at whether some are due: wall time may jump, and timers stand still while a machine sleeps. */

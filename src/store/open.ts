@@ -39,6 +39,12 @@ export interface StoreStats {
   pins: number
 }
 
+/** What was let go since the store was opened: pins that were removed, and leases that ended. */
+export interface Releases {
+  pins: number
+  leases: number
+}
+
 /** Opens the store below `directory`, making it if need be. Throws HOME_TOO_NEW, CATALOG_DAMAGED, STORE_FAILED. */
 export async function openStore(deps: StoreDeps, { directory }: { directory: string }): Promise<Store> {
   await using scope = new Scope()
@@ -56,6 +62,7 @@ export class Store implements BlockStore, AsyncDisposable {
   readonly #files: BlockFiles
   readonly #linksOf: LinksOf
   readonly #leases = new Map<Lease, number>()
+  #leasesEnded = 0
   #collecting: Promise<unknown> = Promise.resolve()
 
   constructor(deps: { clock: Clock; linksOf: LinksOf }, catalog: Catalog, files: BlockFiles) {
@@ -96,7 +103,10 @@ export class Store implements BlockStore, AsyncDisposable {
   }
 
   lease(reason: string): Lease {
-    const lease: Lease = { reason, [Symbol.dispose]: () => void this.#leases.delete(lease) }
+    const end = () => {
+      if (this.#leases.delete(lease)) this.#leasesEnded++
+    }
+    const lease: Lease = { reason, [Symbol.dispose]: end }
     this.#leases.set(lease, this.#catalog.generation)
     return lease
   }
@@ -147,6 +157,11 @@ export class Store implements BlockStore, AsyncDisposable {
     const { blocks, inlineBytes, fileBytes, referencedBytes } = this.#catalog.counts
     const bytes = inlineBytes + fileBytes + referencedBytes
     return { blocks, bytes, inlineBytes, fileBytes, referencedBytes, pins: this.pins.count }
+  }
+
+  /** Two collections without any release between them: the second finds nothing. */
+  releases(): Releases {
+    return { pins: this.pins.removed, leases: this.#leasesEnded }
   }
 
   /** Waits for a running collection; writers must have been flushed. */

@@ -17,6 +17,8 @@ export interface Pin {
 export class Pins {
   readonly #catalog: Catalog
   readonly #clock: Clock
+  /** How many were removed since the store was opened. */
+  removed = 0
 
   constructor(deps: { catalog: Catalog; clock: Clock }) {
     this.#catalog = deps.catalog
@@ -34,6 +36,7 @@ export class Pins {
     const key = keyOf(cid)
     if (!this.#catalog.pins.doesExist(key)) return false
     await this.#catalog.change(() => void this.#catalog.pins.remove(key))
+    this.removed++
     return true
   }
 
