@@ -3,10 +3,10 @@ import type { CID } from 'multiformats/cid'
 import type { Abortable } from '../base/abort.ts'
 import { type Block, codecs } from '../core/block.ts'
 import { limits } from '../core/limits.ts'
-import type { BlockReader } from '../core/ports.ts'
+import type { BlockReader, BlockStore } from '../core/ports.ts'
 import { FilesError } from './errors.ts'
 import { linksOf } from './links.ts'
-import { walk } from './walk.ts'
+import { type WalkRules, walk } from './walk.ts'
 
 export interface DagSize {
   blocks: number
@@ -19,33 +19,46 @@ export interface DagSize {
  * DAG_INVALID, DAG_TOO_LARGE, and what the reader throws.
  */
 export function walkDag(reader: BlockReader, roots: CID[], options: Abortable = {}): AsyncGenerator<Block, void> {
-  const seen = new Seen()
-  const rules = {
-    cidOf: (item: Item) => (seen.has(item.cid) ? undefined : item.cid),
-    expand: ({ cid, depth }: Item, block: Block | undefined) => {
-      if (!block || !seen.add(cid)) return {}
-      if (depth > limits.dagDepthMax)
-        throw new FilesError('DAG_INVALID', `block ${cid} is more than ${limits.dagDepthMax} levels below its root`)
-      const below = linksOf(block).map((cid) => ({ cid, depth: depth + 1 }))
-      return { gives: [block], below: below.filter((item) => !seen.has(item.cid)) }
-    },
-  }
-  return walk<Item, Block>(
-    reader,
-    roots.map((cid) => ({ cid, depth: 0 })),
-    rules,
-    options,
-  )
+  const items = roots.map((cid) => ({ cid, depth: 0 }))
+  const rules = onceEach({ isKnown: () => false, give: (_cid, block) => block as Block })
+  return walk(reader, items, rules, options)
 }
 
-/** Throws as `walkDag` does. */
-export async function measureDag(reader: BlockReader, root: CID, options: Abortable = {}): Promise<DagSize> {
+/** A reader that knows the sizes of its blocks is not asked to read leaves. Throws as `walkDag` does. */
+export async function measureDag(
+  reader: BlockReader & Partial<Pick<BlockStore, 'sizeOf'>>,
+  root: CID,
+  options: Abortable = {},
+): Promise<DagSize> {
+  const sizeOf = (cid: CID) => (cid.code === codecs.raw ? reader.sizeOf?.(cid) : undefined)
+  const rules = onceEach({
+    isKnown: (cid) => sizeOf(cid) !== undefined,
+    give: (cid, block) => block?.bytes.byteLength ?? sizeOf(cid) ?? 0,
+  })
   const size = { blocks: 0, dagBytes: 0 }
-  for await (const block of walkDag(reader, [root], options)) {
+  for await (const bytes of walk(reader, [{ cid: root, depth: 0 }], rules, options)) {
     size.blocks++
-    size.dagBytes += block.bytes.byteLength
+    size.dagBytes += bytes
   }
   return size
+}
+
+/** Gives something for each block, once. A known one is not read, and has nothing below. */
+function onceEach<Given>(known: {
+  isKnown(cid: CID): boolean
+  give(cid: CID, block: Block | undefined): Given
+}): WalkRules<Item, Given> {
+  const seen = new Seen()
+  return {
+    cidOf: ({ cid }) => (seen.has(cid) || known.isKnown(cid) ? undefined : cid),
+    expand({ cid, depth }, block) {
+      if (!(block || known.isKnown(cid)) || !seen.add(cid)) return {}
+      if (depth > limits.dagDepthMax)
+        throw new FilesError('DAG_INVALID', `block ${cid} is more than ${limits.dagDepthMax} levels below its root`)
+      const below = block ? linksOf(block).map((cid) => ({ cid, depth: depth + 1 })) : []
+      return { gives: [known.give(cid, block)], below: below.filter((item) => !seen.has(item.cid)) }
+    },
+  }
 }
 
 interface Item {
