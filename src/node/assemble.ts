@@ -3,26 +3,33 @@
 import type { CID } from 'multiformats/cid'
 import type { Abortable } from '../base/abort.ts'
 import { Scope } from '../base/scope.ts'
-import { WorkerLoop } from '../base/worker.ts'
+import type { WorkerLoop } from '../base/worker.ts'
 import { membersOnly } from '../core/members-only.ts'
 import type { BlockStore, Dht, FindProviders, LinksOf, Table } from '../core/ports.ts'
 import { type Exchange, openExchange } from '../exchange/exchange.ts'
 import type { Members } from '../members/members.ts'
 import { Names } from '../records/names.ts'
 import type { Records } from '../records/words.ts'
+import { openReplicas } from '../replicas/replicas.ts'
+import type { Replicas, Roots } from '../replicas/words.ts'
 import { type Announcer, openAnnouncer } from '../routing/announcer.ts'
 import { providerSearch } from '../routing/find.ts'
 import { Ipns } from '../routing/ipns.ts'
-import { type ClusterOptions, type ClusterPorts, openCluster } from './cluster.ts'
+import { type ClusterOptions, type ClusterPorts, callsOf, openCluster, runWorkers } from './cluster.ts'
+import { announced } from './roots.ts'
 
 export interface Ports extends ClusterPorts {
   dht: Dht
   store: BlockStore
+  /** What the store keeps. */
+  roots: Roots
   tables: ClusterPorts['tables'] & {
     /** What has been announced and when. */
     announcements: Table
     /** What this peer publishes under its own name. */
     ipns: Table
+    /** What this peer holds for the cluster, and promises to hold. */
+    replicas: Table
   }
   linksOf: LinksOf
 }
@@ -30,6 +37,10 @@ export interface Ports extends ClusterPorts {
 export interface Settings extends ClusterOptions {
   /** Serve blocks and ask for them among members only. */
   private: boolean
+  /** A holder that is away for longer is replaced. */
+  graceMs: number
+  /** Contents being fetched at a time, to hold them. */
+  concurrency: number
 }
 
 export interface Organs extends AsyncDisposable {
@@ -38,9 +49,12 @@ export interface Organs extends AsyncDisposable {
   readonly findProviders: FindProviders
   readonly members: Members
   readonly records: Records
+  readonly replicas: Replicas
+  /** What the store keeps, announced. */
+  readonly roots: Roots
   readonly names: Names
   readonly ipns: Ipns
-  readonly loops: WorkerLoop[]
+  readonly loops: readonly WorkerLoop[]
 }
 
 /** Wires an online peer and starts its background work. */
@@ -63,12 +77,27 @@ export async function assemble(ports: Ports, settings: Settings): Promise<Organs
     self: network.self,
   })
   const ipns = new Ipns({ dht, table: tables.ipns, signer: ports.signer, clock, log })
-  const routing = [announcer.worker, ipns].map((worker) => new WorkerLoop({ worker, clock, log }))
-  for (const loop of routing) {
-    loop.start()
-    scope.defer(() => loop.stop())
-  }
-  const loops = [...routing, ...cluster.loops]
+  const roots = announced(ports.roots, announcer)
+  const { copies, capacity, graceMs, concurrency } = settings
+  const replicas = scope.use(
+    await openReplicas(
+      {
+        membership: members,
+        records,
+        store,
+        roots,
+        fetcher: exchange,
+        linksOf,
+        openCalls: callsOf(ports),
+        table: tables.replicas,
+        clock,
+        random,
+        log,
+      },
+      { recordCopies: copies, copies, capacity, graceMs, concurrency },
+    ),
+  )
+  const loops = [...runWorkers(scope, ports, [announcer.worker, ipns, ...replicas.workers]), ...cluster.loops]
   const names = new Names({ records })
   const closing = scope.move()
   return {
@@ -77,6 +106,8 @@ export async function assemble(ports: Ports, settings: Settings): Promise<Organs
     findProviders,
     members,
     records,
+    replicas,
+    roots,
     names,
     ipns,
     loops,
