@@ -55,8 +55,9 @@ export class RemotePeer implements Api.Peer {
     { signal, onProgress, ...args }: Api.AddOptions = {},
   ): Promise<Api.Added> {
     if (typeof source === 'string') return this.#one('add', { path: source, ...args }, { signal, onProgress })
-    const { profile, pin, onlyHash } = args
-    return this.#one('add-stream', {}, { signal, onProgress, body: source, query: { profile, pin, onlyHash } })
+    const { profile, pin, onlyHash, copies, wait, expiresMs, offload } = args
+    const query = { profile, pin, onlyHash, copies, wait, expiresMs, offload }
+    return this.#one('add-stream', {}, { signal, onProgress, body: source, query })
   }
 
   get(ref: string, { signal, onProgress, output, overwrite }: Api.GetOptions = {}): Promise<Api.Got> {
@@ -75,8 +76,8 @@ export class RemotePeer implements Api.Peer {
     return this.#many('find', { ref }, { signal, onProgress })
   }
 
-  pinAdd(ref: string, options: Api.LongOptions = {}): Promise<Api.PinInfo> {
-    return this.#one('pin/add', { ref }, options)
+  pinAdd(ref: string, { signal, onProgress, ...wish }: Api.PinOptions = {}): Promise<Api.PinInfo> {
+    return this.#one('pin/add', { ref, ...wish }, { signal, onProgress })
   }
 
   pinRemove(ref: string, options: Abortable = {}): Promise<Api.PinInfo> {
@@ -101,7 +102,7 @@ export class RemotePeer implements Api.Peer {
 
   importCar(
     car: AsyncIterable<Uint8Array>,
-    { signal, onProgress, pin }: Api.LongOptions & { pin?: boolean | undefined } = {},
+    { signal, onProgress, pin }: Api.ImportOptions = {},
   ): Promise<Api.Imported[]> {
     return this.#one('import', {}, { signal, onProgress, body: car, query: { pin } })
   }
@@ -138,8 +139,12 @@ export class RemotePeer implements Api.Peer {
     return this.#one('rotate', { exclude }, options)
   }
 
-  status(ref?: string, options: Abortable = {}): Promise<Api.Status | Api.PinInfo> {
-    return this.#one('status', { ref }, options)
+  status(ref?: string, options?: Abortable): Promise<Api.Status | Api.PinInfo>
+  status(options: Api.PreviewOptions): Promise<Api.PreviewInfo>
+  status(asked?: string | Api.PreviewOptions, options: Abortable = {}): Promise<never> {
+    if (typeof asked !== 'object') return this.#one('status', { ref: asked }, options)
+    const { preview, signal } = asked
+    return this.#one('status', { preview }, { signal })
   }
 
   config(key?: string, value?: string): ReturnType<Api.Peer['config']> {

@@ -1,6 +1,7 @@
 // The API as a table: one row per operation, with its JSON schema, so that routing, validation and the OpenAPI document
 // come from one place. A row calls one method of Peer and adds nothing to it.
 import { isAbsolute } from 'node:path'
+import { limits } from '../core/limits.ts'
 import type { LongOptions, Peer } from '../node/api.ts'
 import { NodeError } from '../node/errors.ts'
 
@@ -26,10 +27,23 @@ export interface Operation {
 const text = (description: string) => ({ type: 'string', description })
 const flag = (description: string) => ({ type: 'boolean', description })
 const count = (description: string) => ({ type: 'integer', minimum: 0, description })
+const copies = (description: string) => ({
+  type: 'integer',
+  minimum: 1,
+  maximum: limits.copiesMax,
+  description,
+})
 const texts = (description: string) => ({ type: 'array', items: { type: 'string' }, description })
 
 const ref = { ref: text('CID, CID/a/b, /ipfs/CID/a/b, /ipns/NAME/a/b or a name') }
+const wishes = {
+  copies: copies('members that shall hold it; may be more than there are'),
+  wait: copies('return when so many members hold all of it'),
+  expiresMs: count('when the pin ends: wall time, milliseconds since 1970'),
+}
 const addFlags = {
+  ...wishes,
+  offload: flag('keep no copy here once the others hold it'),
   profile: text('unixfs-v1-2025 or unixfs-v0-2015'),
   pin: flag('keep the content and announce it; default true'),
   onlyHash: flag('compute the CID and store nothing'),
@@ -193,20 +207,20 @@ export const operations: Operation[] = [
   row({
     path: 'pin/add',
     summary: 'Fetch all of it and keep it',
-    properties: ref,
+    properties: { ...ref, ...wishes },
     required: ['ref'],
-    run: (peer, args, options) => peer.pinAdd(args.ref as string, options),
+    run: (peer, { ref, ...args }, options) => peer.pinAdd(ref as string, { ...args, ...options }),
   }),
   row({
     path: 'pin/rm',
-    summary: 'Let it go at the next gc',
+    summary: 'Let it go, everywhere',
     properties: ref,
     required: ['ref'],
     run: (peer, args, options) => peer.pinRemove(args.ref as string, options),
   }),
   row({
     path: 'pin/ls',
-    summary: 'What is pinned',
+    summary: 'All pins of the cluster, and what this peer keeps alone',
     properties: {},
     run: (peer, _args, options) => peer.pinList(options),
   }),
@@ -271,9 +285,13 @@ export const operations: Operation[] = [
   }),
   row({
     path: 'status',
-    summary: 'This peer, or one pin',
-    properties: ref,
-    run: (peer, args, options) => peer.status(args.ref as string | undefined, options),
+    summary: 'This peer, or one pin, or what a change of members would move',
+    properties: { ...ref, preview: text('leave, forget=PEER or zone=NAME; without a ref') },
+    run: (peer, { ref, preview }, options) => {
+      if (preview === undefined) return peer.status(ref as string | undefined, options)
+      if (ref !== undefined) throw new NodeError('REQUEST_INVALID', 'a preview is of all pins, not of one')
+      return peer.status({ preview: preview as string, ...options })
+    },
   }),
   row({
     path: 'config',

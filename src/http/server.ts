@@ -117,12 +117,18 @@ function argumentsOf(operation: Operation, request: FastifyRequest): Record<stri
     Object.entries(query).map(([name, value]) => {
       const property = operation.properties[name]
       if (!property) throw new NodeError('REQUEST_INVALID', `there is no argument '${name}'`)
+      if (property.type === 'integer') return [name, wholeNumber(name, value)]
       if (property.type !== 'boolean') return [name, value]
       if (value !== 'true' && value !== 'false')
         throw new NodeError('REQUEST_INVALID', `'${name}' must be true or false`)
       return [name, value === 'true']
     }),
   )
+}
+
+function wholeNumber(name: string, value: string): number {
+  if (!/^\d{1,15}$/.test(value)) throw new NodeError('REQUEST_INVALID', `'${name}' must be a whole number`)
+  return Number(value)
 }
 
 async function giveLines(

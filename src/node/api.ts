@@ -8,18 +8,38 @@ import type { FoundVia, PeerId } from '../core/peer.ts'
 import type { Reporting } from '../core/progress.ts'
 import type { NameInfo, PastValue } from '../records/names.ts'
 import type { Level } from '../records/words.ts'
+import type { PlaceState, ReplicasStatus } from '../replicas/words.ts'
 import type { IpnsInfo } from '../routing/ipns.ts'
 import type { Config } from './config.ts'
 
 export interface LongOptions extends Abortable, Reporting {}
 
-export interface AddOptions extends LongOptions {
+/** How a pin is kept. All of these need a running member of a cluster. */
+export interface KeepOptions {
+  /** Members that shall hold it; default: the config's `copies`. May be more than there are. */
+  copies?: number | undefined
+  /** Return when so many members hold every block durably. Without it: when it is durable here and asked of the others. */
+  wait?: number | undefined
+  /** Wall time, milliseconds since 1970, when the pin ends; default: never. */
+  expiresMs?: number | undefined
+}
+
+export interface ImportOptions extends LongOptions {
+  /** Default true. */
+  pin?: boolean | undefined
+}
+
+export interface PinOptions extends LongOptions, KeepOptions {}
+
+export interface AddOptions extends LongOptions, KeepOptions {
   /** Keep file bytes in the user's own files and remember where they are. */
   reference?: boolean | undefined
   /** `unixfs-v1-2025` or `unixfs-v0-2015`; default: the config's. */
   profile?: string | undefined
   /** Default true: pin the root, so that gc keeps it, and announce it. */
   pin?: boolean | undefined
+  /** Keep no copy here once others hold all that are wanted; throws COPIES_UNAVAILABLE, and keeps it, if they cannot. */
+  offload?: boolean | undefined
   /** Compute the CID and store nothing. */
   onlyHash?: boolean | undefined
   /** Take entries whose names begin with a dot. */
@@ -39,6 +59,11 @@ export interface Added {
   skipped: number
   /** Files and folders left out because their names are not UTF-8. */
   misnamed: number
+  /** Members that shall hold it and that do; only for what the cluster keeps. */
+  copies?: number
+  held?: number
+  /** A sentence for whoever asked, if not all of it can be had now. */
+  note?: string
 }
 
 export interface GetOptions extends LongOptions {
@@ -79,12 +104,52 @@ export interface Found {
   via: FoundVia
 }
 
+/** A member that shall hold a pin, or holds it. */
+export interface PlaceInfo {
+  peerId: PeerId
+  zone: string
+  state: PlaceState
+  /** Bytes that it has of this pin, as far as it told. */
+  bytes: number
+  why?: string
+}
+
 export interface PinInfo {
   cid: string
+  /** Copies that are wanted, and that are confirmed. */
   copies: number
   held: number
+  /** Who holds all of it. */
   holders: PeerId[]
-  state: 'held' | 'incomplete'
+  /** `copying`: on the way there. `waiting`: for what `why` says. `incomplete`: kept on this peer alone, with blocks missing. */
+  state: 'held' | 'copying' | 'waiting' | 'incomplete'
+  why?: string
+  /** Bytes of all its blocks, each counted once; null for what this peer keeps alone. */
+  size: number | null
+  places: PlaceInfo[]
+  /** Bytes that members still have to fetch, and how fast they do now. */
+  bytesToGo: number
+  bytesPerSecond: number
+  /** ISO 8601; never without it. */
+  expires?: string
+  /** A sentence for whoever asked, if not all of it can be had now. */
+  note?: string
+}
+
+/** What a change of members would move. */
+export interface PreviewInfo {
+  change: 'leave' | 'forget' | 'zone'
+  peerId: PeerId
+  zone?: string
+  /** Pins that would get a new holder, and the bytes that would be copied. */
+  pins: number
+  bytes: number
+  /** Bytes by the member that takes them. */
+  byPeer: Record<PeerId, number>
+  /** Pins that would have fewer copies than wanted. */
+  short: number
+  /** Members that did not say which pins they know: there may be more. */
+  unreached: PeerId[]
 }
 
 export interface Collected {
@@ -143,10 +208,16 @@ export interface Status {
   records?: number
   hints?: number
   partitionsToHandOver?: number
+  /** What this peer keeps for the cluster and drives; only for a member. */
+  replicas?: ReplicasStatus & { bytesToHandOver: number }
   bytesSent?: number
   bytesReceived?: number
   workers?: WorkerStatus[]
   uptimeSeconds?: number
+}
+
+export interface PreviewOptions extends Abortable {
+  preview: string
 }
 
 export interface InviteOptions extends Abortable {
@@ -226,6 +297,8 @@ export interface MemberInfo {
   zone: string
   /** Bytes. */
   capacity: number
+  /** Bytes that it holds and has promised to hold; null if it does not say. */
+  used: number | null
   /** Part of the ring for which this member comes first, 0 to 1. */
   share: number
   latencyMs?: number | undefined
@@ -240,15 +313,17 @@ export interface Peer extends AsyncDisposable {
   cat(ref: string, options?: CatOptions): AsyncIterable<Uint8Array>
   ls(ref: string, options?: LongOptions & { recursive?: boolean | undefined }): AsyncIterable<Entry>
   find(ref: string, options?: LongOptions): AsyncIterable<Found>
-  pinAdd(ref: string, options?: LongOptions): Promise<PinInfo>
+  pinAdd(ref: string, options?: PinOptions): Promise<PinInfo>
+  /** Nobody need keep it any more. */
   pinRemove(ref: string, options?: Abortable): Promise<PinInfo>
+  /** All pins of the cluster, and what this peer keeps alone. */
   pinList(options?: Abortable): AsyncIterable<PinInfo>
   gc(options?: LongOptions): Promise<Collected>
   verify(options?: LongOptions): Promise<Verified>
   /** CAR v1 bytes. */
   exportCar(ref: string, options?: LongOptions): AsyncIterable<Uint8Array>
   /** Takes CAR v1 or v2; pins its roots unless told not to. */
-  importCar(car: AsyncIterable<Uint8Array>, options?: LongOptions & { pin?: boolean | undefined }): Promise<Imported[]>
+  importCar(car: AsyncIterable<Uint8Array>, options?: ImportOptions): Promise<Imported[]>
   peers(options?: Abortable): AsyncIterable<PeerConnection>
   connect(address: string, options?: Abortable): Promise<{ peerId: PeerId }>
   members(options?: Abortable): AsyncIterable<MemberInfo>
@@ -262,5 +337,7 @@ export interface Peer extends AsyncDisposable {
   /** Replaces the cluster's secret and hands the new one to its members. */
   rotate(options?: RotateOptions): Promise<Rotated>
   status(ref?: string, options?: Abortable): Promise<Status | PinInfo>
+  /** What a change would move: `leave` and `zone=NAME` of this peer, `forget=PEER`. */
+  status(options: PreviewOptions): Promise<PreviewInfo>
   config(key?: string, value?: string): Promise<Partial<Config>>
 }

@@ -9,9 +9,11 @@ import type { Random } from '../base/random.ts'
 import { codecs } from '../core/block.ts'
 import type { BlockReader, BlockStore, FetchReport, FetchSession, Lease, LinksOf } from '../core/ports.ts'
 import type { Ref } from '../core/ref.ts'
+import { addPath, addStream, discardingWriter } from '../files/add.ts'
+import { profileNamed } from '../files/profiles.ts'
 import { resolvePath } from '../files/resolve.ts'
 import { type Written, writeTo } from '../files/write.ts'
-import type { GetOptions, LongOptions } from './api.ts'
+import type { Added, AddOptions, GetOptions, LongOptions } from './api.ts'
 import { NodeError } from './errors.ts'
 import type { Online } from './online.ts'
 
@@ -70,6 +72,30 @@ function offlineContent(store: BlockStore, linksOf: LinksOf, lease: Lease): Cont
     report: () => ({ blocks: 0, bytes: 0, sources: {} }),
     [Symbol.asyncDispose]: async () => {},
   }
+}
+
+/** What a REF stands for. Nothing is read for one without a path. */
+export async function rootOf(content: Content, ref: Ref, signal: AbortSignal): Promise<CID> {
+  return ref.path.length === 0 ? ref.root : (await resolvePath(content, ref, { signal })).cid
+}
+
+/** Adds a path of this machine, or a stream. All of it is durable when it resolves. `except` is never taken. */
+export async function addContent(
+  store: BlockStore,
+  lease: Lease,
+  source: string | AsyncIterable<Uint8Array>,
+  options: AddOptions & { profile: string; except: string },
+): Promise<Omit<Added, 'cid'> & { cid: CID }> {
+  const { hidden = false, ignore = [], reference = false, onlyHash = false, except, signal, onProgress } = options
+  await using writer = onlyHash ? discardingWriter : store.writer(lease)
+  const common = { profile: profileNamed(options.profile), signal, onProgress }
+  const added =
+    typeof source === 'string'
+      ? await addPath({ writer }, source, { ...common, reference, hidden, ignore, except })
+      : await addStream({ writer }, source, common)
+  await writer.flush({ signal })
+  const { cid, sizeBytes: size, blocks, skipped, misnamed } = added
+  return { cid, path: typeof source === 'string' ? source : '-', size, blocks, skipped, misnamed }
 }
 
 /** Brings what a REF means and writes it to `output`, or under `name` in the working folder. Throws what `writeTo` throws. */

@@ -1,23 +1,20 @@
 // A peer in this process. It holds the store, and the online part while there is one; each method is a short script over
 // the organs. Content operations hold a lease, so that gc never takes what they are working on.
-import { CID } from 'multiformats/cid'
+import type { CID } from 'multiformats/cid'
 import type { Abortable } from '../base/abort.ts'
 import { Scope } from '../base/scope.ts'
-import { codecs } from '../core/block.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { Lease } from '../core/ports.ts'
 import { lastName, type Ref } from '../core/ref.ts'
-import { addPath, addStream, discardingWriter } from '../files/add.ts'
 import { exportCar, importCar } from '../files/car.ts'
 import { listDirectory } from '../files/list.ts'
-import { profileNamed } from '../files/profiles.ts'
 import { readFile } from '../files/read.ts'
 import { resolvePath } from '../files/resolve.ts'
 import { inviteLine } from '../net/secrets.ts'
 import type * as Api from './api.ts'
 import type { Organs } from './assemble.ts'
 import { type Config, configure, mergeConfig } from './config.ts'
-import { type Content, contentOf, writeContent } from './content.ts'
+import { addContent, type Content, contentOf, rootOf, writeContent } from './content.ts'
 import { NodeError } from './errors.ts'
 import { joinCluster, leaveHome } from './join.ts'
 import {
@@ -33,6 +30,19 @@ import {
 import { peerNames } from './names.ts'
 import { type Online, type OnlineDeps, openOnline } from './online.ts'
 import { Operations } from './operations.ts'
+import {
+  type Keeper,
+  type KeepWish,
+  keep,
+  keptOf,
+  listPins,
+  pinStatus,
+  requireWish,
+  settle,
+  unkeep,
+  wishes,
+} from './pins.ts'
+import { previewChange } from './preview.ts'
 import { resolveRef } from './refs.ts'
 import { makeReserve, withReserve } from './reserve.ts'
 import { statusOf } from './status.ts'
@@ -73,22 +83,20 @@ export class LocalPeer implements Api.Peer {
   }
 
   add(source: string | AsyncIterable<Uint8Array>, options: Api.AddOptions = {}): Promise<Api.Added> {
-    const { onlyHash = false, pin = !onlyHash, hidden = false, ignore = [], reference = false, onProgress } = options
+    const { onlyHash = false, pin = !onlyHash, onProgress } = options
     return this.#operations.run(options, async (signal) => {
       const { store, home } = this.#deps
+      requireWish(this.#keeper, options)
+      if (!pin && wishes(options)) throw new NodeError('REQUEST_INVALID', 'what is not pinned has no copies and no end')
+      const profile = options.profile ?? this.#config.profile
+      const common = { ...options, profile, signal, except: home.path }
       using lease = store.lease('add')
-      await using writer = onlyHash ? discardingWriter : store.writer(lease)
-      const profile = profileNamed(options.profile ?? this.#config.profile)
-      const common = { profile, signal, onProgress }
-      const added =
-        typeof source === 'string'
-          ? await addPath({ writer }, source, { ...common, reference, hidden, ignore, except: home.path })
-          : await addStream({ writer }, source, common)
-      await writer.flush({ signal })
-      if (pin) await this.#pin(added.cid)
-      const path = typeof source === 'string' ? source : '-'
-      const { sizeBytes: size, blocks, skipped, misnamed } = added
-      return { cid: added.cid.toString(), path, size, blocks, skipped, misnamed }
+      const { cid, ...added } = await addContent(store, lease, source, common)
+      const kept = pin ? await keep(this.#keeper, cid, options, { signal }) : undefined
+      // Nothing is leased while others are waited for, or a collection could free little all that time.
+      lease[Symbol.dispose]()
+      const settled = await this.#settle(cid, options, { signal, onProgress })
+      return { cid: cid.toString(), ...added, ...keptOf(settled ?? kept) }
     })
   }
 
@@ -142,49 +150,37 @@ export class LocalPeer implements Api.Peer {
     })
   }
 
-  pinAdd(ref: string, options: Api.LongOptions = {}): Promise<Api.PinInfo> {
-    return this.#withContent(ref, 'pin add', options, async (content, resolved, signal) => {
-      const target = await resolvePath(content, resolved, { signal })
-      await content.bring(target.cid, { signal })
-      await this.#pin(target.cid)
-      return this.#pinInfo(target.cid)
+  pinAdd(ref: string, options: Api.PinOptions = {}): Promise<Api.PinInfo> {
+    return this.#operations.run(options, async (signal) => {
+      const kept = { ...options, signal }
+      requireWish(this.#keeper, options)
+      const { cid, info } = await this.#withContent(ref, 'pin add', kept, async (content, resolved, signal) => {
+        const { cid } = await resolvePath(content, resolved, { signal })
+        await content.bring(cid, { signal })
+        return { cid, info: await keep(this.#keeper, cid, options, { signal }) }
+      })
+      return (await this.#settle(cid, options, kept)) ?? info
     })
   }
 
   pinRemove(ref: string, options: Abortable = {}): Promise<Api.PinInfo> {
-    return this.#operations.run(options, async (signal) => {
-      const { store } = this.#deps
-      const { root, path } = await this.#resolve(ref, signal)
-      const cid = path.length === 0 ? root : (await resolvePath(store, { root, path }, { signal })).cid
-      if (!(await store.pins.remove(cid))) throw notPinned(cid)
-      // What is announced is the multihash, which a pin under another codec may still need.
-      const needed = Object.values(codecs).some((code) => store.pins.get(CID.createV1(code, cid.multihash)))
-      if (!needed) await this.#online?.organs.announcer.withdraw(cid)
-      return { cid: cid.toString(), copies: 0, held: 0, holders: [], state: 'held' }
-    })
+    return this.#withContent(ref, 'pin rm', options, async (content, resolved, signal) =>
+      unkeep(this.#keeper, await rootOf(content, resolved, signal), { signal }),
+    )
   }
 
   async *pinList(options: Abortable = {}): AsyncGenerator<Api.PinInfo> {
-    const pins = this.#deps.store.pins
-    const info = (cid: CID) => this.#pinInfo(cid)
-    yield* this.#operations.stream(options, async function* () {
-      for (const { cid } of pins.list()) yield info(cid)
-    })
+    yield* this.#operations.stream(options, (signal) => listPins(this.#keeper, { signal }))
   }
 
   gc(options: Api.LongOptions = {}): Promise<Api.Collected> {
-    return this.#operations.run(options, async (signal) => {
-      const { home, store } = this.#deps
-      const collect = () => store.gc({ signal, onProgress: options.onProgress })
-      const { blocks, bytes, kept, incomplete } = await withReserve(home, collect)
-      await makeReserve(this.#deps)
-      return { blocks, bytes, kept, incomplete: incomplete.map(String) }
-    })
+    return this.#operations.run(options, (signal) => this.#collect({ ...options, signal }))
   }
 
   verify(options: Api.LongOptions = {}): Promise<Api.Verified> {
     return this.#operations.run(options, async (signal) => {
       const { blocks, bytes, problems } = await this.#deps.store.verify({ signal, onProgress: options.onProgress })
+      if (problems.length > 0) this.#online?.organs.replicas.mend()
       return { blocks, bytes, problems: problems.map(({ cid, problem }) => ({ cid: cid.toString(), problem })) }
     })
   }
@@ -197,10 +193,7 @@ export class LocalPeer implements Api.Peer {
     })
   }
 
-  importCar(
-    car: AsyncIterable<Uint8Array>,
-    options: Api.LongOptions & { pin?: boolean | undefined } = {},
-  ): Promise<Api.Imported[]> {
+  importCar(car: AsyncIterable<Uint8Array>, options: Api.ImportOptions = {}): Promise<Api.Imported[]> {
     const { pin = true, onProgress } = options
     return this.#operations.run(options, async (signal) => {
       const { store } = this.#deps
@@ -212,7 +205,7 @@ export class LocalPeer implements Api.Peer {
         // A CAR may hold part of a DAG; a pin promises all of it.
         await using content = this.#content(root, lease, { signal, onProgress })
         await content.bring(root, { signal })
-        await this.#pin(root)
+        await keep(this.#keeper, root, {}, { signal })
       }
       return roots.map((root) => ({ cid: root.toString(), blocks, bytes: sizeBytes }))
     })
@@ -228,8 +221,9 @@ export class LocalPeer implements Api.Peer {
 
   async *members(options: Abortable = {}): AsyncGenerator<Api.MemberInfo> {
     const organs = this.#needMember()
-    yield* this.#operations.stream(options, async function* () {
-      yield* memberInfos(organs)
+    const { clock } = this.#deps
+    yield* this.#operations.stream(options, async function* (signal) {
+      yield* await memberInfos(organs, clock, { signal })
     })
   }
 
@@ -239,7 +233,7 @@ export class LocalPeer implements Api.Peer {
       await leaveCluster(organs, this.#deps.clock, { signal, onProgress: options.onProgress })
       await leaveHome(this.#deps.home)
       await this.#reopen({ bootstrap: [] }, async () => {
-        for (const name of ['members', 'records']) await emptyTable(this.#deps.store.table(name))
+        for (const name of ['members', 'records', 'replicas']) await emptyTable(this.#deps.store.table(name))
       })
       return { peerId: organs.members.self }
     })
@@ -288,20 +282,20 @@ export class LocalPeer implements Api.Peer {
     return this.#operations.run(options, (signal) => rotateSecret(online, exclude, { signal }))
   }
 
-  async status(ref?: string, { signal }: Abortable = {}): Promise<Api.Status | Api.PinInfo> {
-    const { store, home, clock } = this.#deps
-    if (ref !== undefined) {
-      const { root } = await this.#resolve(ref, signal)
-      if (!store.pins.get(root)) throw notPinned(root)
-      return this.#pinInfo(root)
+  status(ref?: string, options?: Abortable): Promise<Api.Status | Api.PinInfo>
+  status(options: Api.PreviewOptions): Promise<Api.PreviewInfo>
+  status(
+    asked?: string | Api.PreviewOptions,
+    options: Abortable = {},
+  ): Promise<Api.Status | Api.PinInfo | Api.PreviewInfo> {
+    if (typeof asked === 'object') {
+      const organs = this.#needMember()
+      return this.#operations.run(asked, (signal) => previewChange(organs, asked.preview, { signal }))
     }
-    const offline = { version, home: home.path, running: false, store: store.stats() }
-    if (!this.#online) return offline
-    return {
-      ...offline,
-      ...statusOf(this.#online, clock.monotonicMs() - this.#startedMs),
-      network: this.#config.network,
-    }
+    if (asked === undefined) return this.#operations.run(options, async () => this.#statusOfAll())
+    return this.#withContent(asked, 'status', options, async (content, resolved, signal) =>
+      pinStatus(this.#keeper, await rootOf(content, resolved, signal), { signal }),
+    )
   }
 
   config(key?: string, value?: string): Promise<Partial<Config>> {
@@ -373,21 +367,32 @@ export class LocalPeer implements Api.Peer {
     })
   }
 
-  async #pin(cid: CID): Promise<void> {
-    await this.#deps.store.pins.add(cid, { recursive: true })
-    await this.#online?.organs.announcer.announce(cid)
+  get #keeper(): Keeper {
+    const { store, clock } = this.#deps
+    return { store, clock, organs: this.#online?.organs, copies: this.#config.copies }
   }
 
-  #pinInfo(cid: CID): Api.PinInfo {
-    const here = this.#deps.store.has(cid)
-    const holders = here && this.#online ? [this.#online.host.network.self] : []
-    return { cid: cid.toString(), copies: 1, held: here ? 1 : 0, holders, state: here ? 'held' : 'incomplete' }
+  async #settle(cid: CID, wish: KeepWish, options: Api.LongOptions): Promise<Api.PinInfo | undefined> {
+    const settled = await settle(this.#keeper, cid, wish, options)
+    if (wish.offload) await this.#collect(options)
+    return settled
+  }
+
+  async #collect(options: Api.LongOptions): Promise<Api.Collected> {
+    const { home, store } = this.#deps
+    const { blocks, bytes, kept, incomplete } = await withReserve(home, () => store.gc(options))
+    await makeReserve(this.#deps)
+    return { blocks, bytes, kept, incomplete: incomplete.map(String) }
+  }
+
+  #statusOfAll(): Api.Status {
+    const { store, home, clock } = this.#deps
+    const offline = { version, home: home.path, running: false, store: store.stats() }
+    if (!this.#online) return offline
+    const uptimeMs = clock.monotonicMs() - this.#startedMs
+    return { ...offline, ...statusOf(this.#online, uptimeMs), network: this.#config.network }
   }
 }
 
 const unreached =
   'joined, but none of the addresses in the line answers now; is the other peer running, and can this machine reach it?'
-
-function notPinned(cid: CID): NodeError {
-  return new NodeError('NOT_PINNED', `${cid} is not pinned here; 'potluck pin ls' shows what is`)
-}

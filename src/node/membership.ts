@@ -1,11 +1,12 @@
 // What a peer does as a member of its cluster, step by step: telling who else is one, leaving with everything handed off,
 // and dropping one that is lost.
-import { type Abortable, abortable } from '../base/abort.ts'
+import { type Abortable, abortable, withDeadline } from '../base/abort.ts'
 import { type Clock, sleep } from '../base/clock.ts'
 import { limits, times } from '../core/limits.ts'
 import type { Member } from '../core/member.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { Table } from '../core/ports.ts'
+import { formatSize } from '../core/units.ts'
 import { ringOf } from '../placement/ring.ts'
 import type { LongOptions, MemberInfo, Rotated } from './api.ts'
 import type { Organs } from './assemble.ts'
@@ -13,8 +14,11 @@ import { NodeError } from './errors.ts'
 import type { Home } from './home.ts'
 import type { Online } from './online.ts'
 
+type Cluster = Pick<Organs, 'members' | 'replicas'>
+type Leaving = Pick<Organs, 'members' | 'records' | 'replicas'>
+
 /** Throws NO_MEMBER on a machine that is none. */
-export function requireMember(organs: Organs): Organs {
+export function requireMember<T extends Pick<Organs, 'members'>>(organs: T): T {
   const { standing } = organs.members
   if (standing === 'none')
     throw new NodeError('NO_MEMBER', 'only a member can do this: a hub connects and relays alone')
@@ -22,47 +26,72 @@ export function requireMember(organs: Organs): Organs {
   return organs
 }
 
-export function memberInfos({ members }: Organs): MemberInfo[] {
+/** All members, each asked how much it holds. */
+export async function memberInfos(organs: Cluster, clock: Clock, options: Abortable): Promise<MemberInfo[]> {
+  const { members } = organs
   const ring = ringOf(members.view())
-  return members.members().map((member) => ({
+  const infos = members.members().map(async (member) => ({
     peerId: member.peer,
     self: member.peer === members.self,
     state: member.state,
     liveness: member.liveness,
     zone: member.zone,
     capacity: member.capacity,
+    used: await usedBytes(organs, member, clock, options),
     share: ring.share(member.peer),
     latencyMs: member.latencyMs,
     addresses: member.addresses,
   }))
+  return await Promise.all(infos)
+}
+
+/** Null if it does not say. Who is not alive is not asked. */
+async function usedBytes(
+  { members, replicas }: Cluster,
+  { peer, state, liveness }: Member,
+  clock: Clock,
+  options: Abortable,
+): Promise<number | null> {
+  if (state === 'left' || (liveness !== 'alive' && peer !== members.self)) return null
+  const ask = (signal: AbortSignal) => replicas.usedBytes(peer, { signal })
+  try {
+    return await withDeadline(clock, times.usedMs, `asking ${peer}`, ask, options)
+  } catch {
+    options.signal?.throwIfAborted()
+    return null
+  }
 }
 
 /**
  * Hands everything off, then leaves. Ends early only by the signal; the member then stays `leaving` and goes on handing off.
  * Throws NO_HEIR.
  */
-export async function leaveCluster(
-  { members, records }: Pick<Organs, 'members' | 'records'>,
-  clock: Clock,
-  { signal, onProgress }: LongOptions,
-): Promise<void> {
-  requireHeirs({ members, records })
+export async function leaveCluster(cluster: Leaving, clock: Clock, { signal, onProgress }: LongOptions): Promise<void> {
+  requireHeirs(cluster)
+  const { members, records, replicas } = cluster
   await members.beginLeave()
-  const total = records.status().partitionsToHandOver
-  while (!records.drained()) {
-    const left = records.status().partitionsToHandOver
-    onProgress?.({ phase: 'handing off', done: Math.max(0, total - left), total, unit: 'partitions' })
+  const partitions = { total: 0, left: () => records.status().partitionsToHandOver }
+  const bytes = { total: 0, left: () => replicas.bytesToHandOver() }
+  while (!(records.drained() && replicas.drained())) {
+    // What others have not noticed yet comes on top later.
+    for (const each of [partitions, bytes]) each.total = Math.max(each.total, each.left())
+    const done = ({ total, left }: typeof bytes) => ({ done: total - left(), total })
+    if (!records.drained()) {
+      const note = bytes.left() > 0 ? `and ${formatSize(bytes.left())} of content` : undefined
+      onProgress?.({ phase: 'handing off', ...done(partitions), unit: 'partitions', note })
+    } else onProgress?.({ phase: 'copying', ...done(bytes), unit: 'bytes', note: 'to those who hold it from now on' })
     await sleep(clock, times.drainPollMs, signal)
   }
   await abortable(members.finishLeave(), signal)
 }
 
 // Whoever begins to leave owns nothing any more: without anybody to hand to, all that it holds would be out of reach.
-function requireHeirs({ members, records }: Pick<Organs, 'members' | 'records'>): void {
+function requireHeirs({ members, records, replicas }: Leaving): void {
   const heirs = members
     .members()
     .filter(({ peer, state, capacity }) => peer !== members.self && state === 'joined' && capacity > 0)
-  if (heirs.some(({ liveness }) => liveness !== 'dead') || records.status().keys === 0) return
+  const holds = records.status().keys > 0 || replicas.summary().pins > 0
+  if (!holds || heirs.some(({ liveness }) => liveness !== 'dead')) return
   throw new NodeError(
     'NO_HEIR',
     heirs.length === 0
@@ -105,8 +134,8 @@ function excludable({ members }: Organs, given: string): PeerId {
   return members.isForgotten(given as PeerId) ? (given as PeerId) : memberNamed(members, given).peer
 }
 
-/** By its PeerId or the end of it. */
-function memberNamed(members: Organs['members'], given: string): Member {
+/** By its PeerId or the end of it. Throws REQUEST_INVALID. */
+export function memberNamed(members: Organs['members'], given: string): Member {
   const known = members.members().filter(({ peer }) => peer === given || (given.length >= 6 && peer.endsWith(given)))
   const [member] = known
   if (member && known.length === 1) return member

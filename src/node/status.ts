@@ -3,7 +3,10 @@
 import type { Status } from './api.ts'
 import type { Online } from './online.ts'
 
-export function statusOf({ host, organs }: Online, uptimeMs: number): Omit<Status, 'version' | 'home' | 'store'> {
+export function statusOf(
+  { host, organs, loops }: Online,
+  uptimeMs: number,
+): Omit<Status, 'version' | 'home' | 'store'> {
   const { bytesSent, bytesReceived } = organs.exchange.status()
   const { keys, hints, partitionsToHandOver } = organs.records.status()
   const members = organs.members.members().filter(({ state }) => state !== 'left')
@@ -19,9 +22,12 @@ export function statusOf({ host, organs }: Online, uptimeMs: number): Omit<Statu
     records: keys,
     hints,
     partitionsToHandOver,
+    ...(organs.members.standing === 'member' && {
+      replicas: { ...organs.replicas.summary(), bytesToHandOver: organs.replicas.bytesToHandOver() },
+    }),
     bytesSent,
     bytesReceived,
-    workers: organs.loops.map((loop) => loop.status()),
+    workers: loops.map((loop) => loop.status()),
     uptimeSeconds: Math.round(uptimeMs / 1000),
   }
 }
