@@ -2,14 +2,16 @@
 // reads them, works in another folder.
 import { resolve } from 'node:path'
 import { formatSize } from '../../core/units.ts'
-import type { AddOptions } from '../../node/api.ts'
+import type { Added, AddOptions } from '../../node/api.ts'
 import { NodeError } from '../../node/errors.ts'
 import { requireName } from '../../records/names.ts'
 import { define, type Register } from '../define.ts'
+import { copiesText, keepFlags, keepOptions } from '../pin-text.ts'
 
 interface AddFlags {
   reference?: boolean
   profile?: string
+  offload?: boolean
   pin: boolean
   onlyHash?: boolean
   hidden?: boolean
@@ -23,6 +25,11 @@ export const registerAdd: Register = (parent) =>
     args: '<path...>',
     summary: "add files and whole folders; '-' is stdin; prints a CID for each",
     flags: [
+      ...keepFlags,
+      [
+        '--offload',
+        'keep no copy here once others hold all that are wanted; exit code 4, and it stays, if they cannot',
+      ],
       ['--reference', 'leave the bytes in your files and remember where they are (they must not change)'],
       ['--profile <name>', 'unixfs-v1-2025 (default) or unixfs-v0-2015, for the CIDs of older Kubo'],
       ['--name <name>', 'set this name to what was added, for all members; one path only'],
@@ -36,6 +43,9 @@ export const registerAdd: Register = (parent) =>
       "potluck add project --ignore node_modules '*.log'",
       'tar c src | potluck add -',
       'potluck add site --name team/site     then: potluck get team/site',
+      'potluck add photos --copies 3 --wait 2     return when two members hold it',
+      'potluck add film.mov --offload             give it to the others, and free the space here',
+      'potluck add build.tar --expires 30d',
       'potluck add --reference /srv/videos    share a folder without a second copy',
     ],
     async action(context, paths, given) {
@@ -43,9 +53,10 @@ export const registerAdd: Register = (parent) =>
       const { output, signal } = context
       const { pin, onlyHash, name, ...rest } = flags
       if (name !== undefined) requireNamable(name, paths, flags)
+      const wish = keepOptions(given)
       const needsPeer = (pin && !onlyHash) || name !== undefined
       await using peer = needsPeer ? await context.runningPeer() : await context.anyPeer('add')
-      const options: AddOptions = { pin, onlyHash, ...only(rest), signal, onProgress: output.progress }
+      const options: AddOptions = { pin, onlyHash, ...only(rest), ...wish, signal, onProgress: output.progress }
       let misnamed = 0
       for (const path of paths) {
         const added = await peer.add(path === '-' ? process.stdin : resolve(path), options)
@@ -53,7 +64,9 @@ export const registerAdd: Register = (parent) =>
         misnamed += added.misnamed
         const document = { ...added, path, ...(name !== undefined && { name }) }
         const named = name === undefined ? '' : `  named ${name}`
-        await output.result(document, `${added.cid}  ${path}  (${formatSize(added.size)})${named}`)
+        const copies = isPinned(added) && added.copies > 1 ? `  ${copiesText(added)}` : ''
+        await output.result(document, `${added.cid}  ${path}  (${formatSize(added.size)})${copies}${named}`)
+        if (added.note) output.say(added.note)
         if (added.skipped > 0)
           output.say(
             `${added.skipped} entries of ${path} were left out: pipes, sockets, devices or the home of this peer`,
@@ -62,6 +75,10 @@ export const registerAdd: Register = (parent) =>
       if (misnamed > 0) throw new NodeError('ADD_INCOMPLETE', incomplete(misnamed))
     },
   })
+
+function isPinned(added: Added): added is Added & { copies: number; held: number } {
+  return added.copies !== undefined && added.held !== undefined
+}
 
 // Unlike a pipe, such a file has content, so that whoever relies on the exit code must hear of it.
 function incomplete(misnamed: number): string {
@@ -75,6 +92,6 @@ function requireNamable(name: string, paths: string[], { onlyHash }: AddFlags): 
   if (onlyHash) throw new NodeError('REQUEST_INVALID', '--only-hash stores nothing that --name could stand for')
 }
 
-function only({ reference, profile, hidden, ignore }: Partial<AddFlags>): AddOptions {
-  return { reference, profile, hidden, ignore }
+function only({ reference, profile, hidden, ignore, offload }: Partial<AddFlags>): AddOptions {
+  return { reference, profile, hidden, ignore, offload }
 }

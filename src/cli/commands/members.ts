@@ -7,7 +7,7 @@ import { define, type Register } from '../define.ts'
 export const registerMembers: Register = (parent) => {
   define(parent, {
     name: 'members',
-    summary: 'who belongs to this cluster: state, liveness, zone, capacity, share of the ring, latency',
+    summary: 'who belongs to this cluster: state, liveness, zone, space used and given, share of the ring, latency',
     examples: ['potluck members', 'potluck --json members'],
     async action(context) {
       const { output, signal } = context
@@ -18,7 +18,7 @@ export const registerMembers: Register = (parent) => {
   define(parent, {
     name: 'leave',
     summary: 'hand everything off to the other members and leave the cluster; the machine may join again later',
-    examples: ['potluck leave', 'potluck leave --timeout 10m'],
+    examples: ['potluck status --preview leave     what it would move', 'potluck leave', 'potluck leave --timeout 10m'],
     async action(context) {
       const { output, signal } = context
       await using peer = await context.runningPeer()
@@ -41,14 +41,14 @@ export const registerMembers: Register = (parent) => {
   })
 }
 
-function line({ peerId, self, state, liveness, zone, capacity, share, latencyMs }: MemberInfo): string {
+function line({ peerId, self, state, liveness, zone, capacity, share, latencyMs, used }: MemberInfo): string {
   const seen = self ? 'this peer' : state === 'left' ? '' : liveness
   const latency = latencyMs === undefined ? '' : formatTime(latencyMs)
   const parts = [
     state,
     seen,
     `zone ${zone}`,
-    formatSize(capacity),
+    used === null ? formatSize(capacity) : `${formatSize(used)} of ${formatSize(capacity)}`,
     `${(share * 100).toFixed(1)} % of the ring`,
     latency,
   ]

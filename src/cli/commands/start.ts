@@ -23,7 +23,8 @@ export const registerStart: Register = (parent) =>
       ['--network <kind>', 'private (default: only machines with the secret connect) or open (public IPFS)'],
       ['--zone <name>', 'where this machine stands; copies go to different zones'],
       ['--capacity <size>', 'what it gives to the cluster, such as 500GB; 0 keeps nothing for others'],
-      ['--copies <n>', 'machines that keep each record (default 3)'],
+      ['--copies <n>', 'machines that keep each record, and each pin that does not say otherwise (default 3)'],
+      ['--repair-grace <time>', 'how long a machine may be away before its copies are made anew (default 12h)'],
       ['--no-mdns', 'do not look for peers on the local network'],
       ['--no-upnp', 'ask no router to map a port (none is asked yet)'],
     ],
@@ -37,10 +38,11 @@ export const registerStart: Register = (parent) =>
   })
 
 function flagsToConfig(flags: Record<string, unknown>): Partial<Config> {
-  const named = ['listen', 'api', 'bootstrap', 'network', 'zone', 'capacity', 'copies'].filter(
-    (name) => flags[name] !== undefined,
+  const named = ['listen', 'api', 'bootstrap', 'network', 'zone', 'capacity', 'copies']
+  const keys = [...named.map((name) => [name, name, name]), ['repairGrace', 'repair.grace', 'repair-grace']]
+  const settings = keys.flatMap(([given = '', key = '', flag]) =>
+    flags[given] === undefined ? [] : [[key, parseSetting(key, flags[given], `--${flag}`)]],
   )
-  const settings = named.map((name) => [name, parseSetting(name, flags[name], `--${name}`)])
   return { ...Object.fromEntries(settings), ...(flags.mdns === false && { mdns: false }) } as Partial<Config>
 }
 
