@@ -232,6 +232,8 @@ export const limits = {
   tableBatchMax: 1_024,
   /** Copies that anybody may ask for: as many machines must answer for a quorum of them. */
   copiesMax: 16,
+  /** Contents that a machine fetches at a time to keep them: past that they only slow each other down. */
+  repairConcurrencyMax: 16,
   /** Bytes of a name: longer ones are not for people. */
   nameKeyBytesMax: 400,
   /** Names whose last change waits for a watcher that is slow. */
@@ -421,6 +423,8 @@ export const times = {
   rotationHandMs: 60_000,
   /** How often members that came back are offered the secret that they missed. */
   rotationOfferMs: 10_000,
+  /** A member that is asked how much it holds must answer by then: whoever lists the members waits for it. */
+  usedMs: 1_000,
   /** How often a peer that leaves looks whether all is handed off. */
   drainPollMs: 200,
   /** How often waiting calls on records are looked at. */

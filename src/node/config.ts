@@ -1,8 +1,8 @@
 // What the user may set, each key declared, explained, defaulted and parsed here and nowhere else. Flags of a command go
 // before the file, the file before the defaults; the result is frozen. `config.json` holds only what was set.
 
-import { limits } from '../core/limits.ts'
-import { parseSize } from '../core/units.ts'
+import { limits, times } from '../core/limits.ts'
+import { parseSize, parseTime } from '../core/units.ts'
 import { NodeError } from './errors.ts'
 import type { Home } from './home.ts'
 
@@ -16,6 +16,11 @@ export interface Config {
   readonly zone: string
   readonly capacity: number
   readonly copies: number
+  /** Milliseconds. */
+  readonly 'repair.grace': number
+  /** Bytes per second; 0 is no limit. */
+  readonly 'repair.rate': number
+  readonly 'repair.concurrency': number
 }
 
 export type ConfigKey = keyof Config
@@ -47,6 +52,19 @@ const flag = (value: unknown): boolean => {
   if (value === true || value === 'true' || value === 'on') return true
   if (value === false || value === 'false' || value === 'off') return false
   throw invalid('true or false')
+}
+
+const countTo = (most: number) => (value: unknown) => {
+  const count = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value
+  if (typeof count === 'number' && Number.isInteger(count) && count >= 1 && count <= most) return count
+  throw invalid(`a number from 1 to ${most}`)
+}
+
+/** A whole amount of 0 or more: a number as it is, text by its unit. */
+const amount = (parse: (text: string) => number, most: number, expected: string) => (value: unknown) => {
+  const read = typeof value === 'string' ? readOr(parse, value) : value
+  if (typeof read === 'number' && Number.isSafeInteger(read) && read >= 0 && read <= most) return read
+  throw invalid(expected)
 }
 
 const zoneName = /^[\p{L}\p{N}][\p{L}\p{N} ._-]*$/u
@@ -93,21 +111,35 @@ export const configKeys: KeyDocs = {
   capacity: {
     fallback: 100e9,
     explain: 'what this machine gives to the cluster, such as 500GB; 0 keeps nothing for others',
-    parse: (value) => {
-      const bytes = typeof value === 'string' ? sizeOf(value) : value
-      if (typeof bytes === 'number' && Number.isSafeInteger(bytes) && bytes >= 0) return bytes
-      throw invalid('a size such as 500GB')
-    },
+    parse: amount(parseSize, Number.MAX_SAFE_INTEGER, 'a size such as 500GB'),
   },
   copies: {
     fallback: 3,
-    explain: 'machines that keep each record, or as many as there are',
-    parse: (value) => {
-      const copies = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value
-      if (typeof copies === 'number' && Number.isInteger(copies) && copies >= 1 && copies <= limits.copiesMax)
-        return copies
-      throw invalid(`a number from 1 to ${limits.copiesMax}`)
-    },
+    explain: 'machines that keep each record, and each pin that does not say otherwise; or as many as there are',
+    parse: countTo(limits.copiesMax),
+  },
+  'repair.grace': {
+    fallback: 12 * 3_600_000,
+    explain: 'how long a machine may be away before others make its copies anew, such as 12h; a number is milliseconds',
+    parse: amount(
+      parseTime,
+      times.absenceMs,
+      `a time such as 12h, at most ${times.absenceMs / 86_400_000} days: whoever is away for longer counts as new`,
+    ),
+  },
+  'repair.rate': {
+    fallback: 0,
+    explain: 'bytes per second at which this machine fetches copies to keep, such as 20MB; 0 is as fast as it can',
+    parse: amount(
+      (text) => parseSize(text.replace(/\/s$/, '')),
+      Number.MAX_SAFE_INTEGER,
+      'a size per second such as 20MB, or 0 for no limit',
+    ),
+  },
+  'repair.concurrency': {
+    fallback: 3,
+    explain: 'contents that this machine fetches at a time to keep them',
+    parse: countTo(limits.repairConcurrencyMax),
   },
 }
 
@@ -170,9 +202,9 @@ export function mergeConfig(flags: Partial<Config>, settings: Partial<Config>): 
   return Object.freeze(Object.fromEntries(merged)) as Config
 }
 
-function sizeOf(text: string): number | undefined {
+function readOr(parse: (text: string) => number, text: string): number | undefined {
   try {
-    return parseSize(text)
+    return parse(text)
   } catch {
     return undefined
   }

@@ -7,6 +7,7 @@ import type { FilesErrorCode } from '../files/errors.ts'
 import type { MembersErrorCode } from '../members/errors.ts'
 import type { NetErrorCode } from '../net/errors.ts'
 import type { RecordsErrorCode } from '../records/errors.ts'
+import type { ReplicasErrorCode } from '../replicas/errors.ts'
 import type { RoutingErrorCode } from '../routing/errors.ts'
 import type { StoreErrorCode } from '../store/errors.ts'
 
@@ -45,6 +46,7 @@ export type AnyErrorCode =
   | NetErrorCode
   | NodeErrorCode
   | RecordsErrorCode
+  | ReplicasErrorCode
   | RoutingErrorCode
   | StoreErrorCode
 
@@ -191,6 +193,12 @@ const meanings: Record<AnyErrorCode, Row> = {
   VALUE_TOO_LARGE: [usage, 413],
   VERSION_INVALID: [usage, 400],
   VERSION_MISMATCH: [failed, 409],
+
+  COPIES_INVALID: [usage, 400],
+  COPIES_UNAVAILABLE: [unavailable, 503],
+  NOT_KEPT: [notFound, 404],
+  PIN_INVALID: [failed, 422],
+  TOO_LARGE: [unavailable, 507],
 
   ADD_INCOMPLETE: [failed, 422],
   ALREADY_RUNNING: [failed, 409],
