@@ -32,6 +32,10 @@ export interface Ports extends ClusterPorts {
     replicas: Table
   }
   linksOf: LinksOf
+  /** Bytes of all blocks of a DAG, each once. Throws if one is not here. */
+  measure(cid: CID, options?: Abortable): Promise<number>
+  /** Something is not needed any more, and may be collected. */
+  onLetGo(): void
 }
 
 export interface Settings extends ClusterOptions {
@@ -41,6 +45,8 @@ export interface Settings extends ClusterOptions {
   graceMs: number
   /** Contents being fetched at a time, to hold them. */
   concurrency: number
+  /** Bytes per second for that; undefined: as many as nobody else wants. */
+  backgroundRate?: number | undefined
 }
 
 export interface Organs extends AsyncDisposable {
@@ -78,23 +84,18 @@ export async function assemble(ports: Ports, settings: Settings): Promise<Organs
   })
   const ipns = new Ipns({ dht, table: tables.ipns, signer: ports.signer, clock, log })
   const roots = announced(ports.roots, announcer)
-  const { copies, capacity, graceMs, concurrency } = settings
   const replicas = scope.use(
     await openReplicas(
       {
+        ...ports,
         membership: members,
         records,
-        store,
         roots,
         fetcher: exchange,
-        linksOf,
         openCalls: callsOf(ports),
         table: tables.replicas,
-        clock,
-        random,
-        log,
       },
-      { recordCopies: copies, copies, capacity, graceMs, concurrency },
+      { ...settings, recordCopies: settings.copies },
     ),
   )
   const loops = [...runWorkers(scope, ports, [announcer.worker, ipns, ...replicas.workers]), ...cluster.loops]
