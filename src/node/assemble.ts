@@ -72,7 +72,8 @@ export async function assemble(ports: Ports, settings: Settings): Promise<Organs
   const trusted = settings.private ? membersOnly(network, { membership: members, clock }) : network
   // The exchange looks for providers, and looking for providers asks the exchange's connected peers.
   const askConnected = (cid: CID, options?: Abortable) => exchange.askConnected(cid, options)
-  const findProviders = providerSearch({ self: network.self, network, store, dht, askConnected, clock, log })
+  const holders = async function* () {}
+  const findProviders = providerSearch({ self: network.self, network, store, dht, holders, askConnected, clock, log })
   const exchange = scope.use(await openExchange({ network: trusted, store, linksOf, findProviders, clock, log }))
   const announcer = await openAnnouncer({
     dht,

@@ -1,6 +1,6 @@
-// Finding who provides a CID: this peer's own store, the connected peers and the DHT, asked at the same time and answered as
-// answers come, each provider once by each way. A way that fails or stays silent costs nothing but its own answers, and the search ends
-// after times.lookUpMs whatever they do.
+// Finding who provides a CID: this peer's own store, the members that hold it by the cluster's records, the connected peers
+// and the DHT, asked at the same time and answered as answers come, each provider once by each way. A way that fails or
+// stays silent costs nothing but its own answers, and the search ends after times.lookUpMs whatever they do.
 import type { CID } from 'multiformats/cid'
 import { type Abortable, linkedController } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
@@ -15,6 +15,8 @@ export interface SearchDeps {
   network: Pick<Network, 'addresses'>
   store: Pick<BlockStore, 'has'>
   dht: Pick<Dht, 'findProviders'>
+  /** Members that hold it, or are about to. */
+  holders: (cid: CID, options?: Abortable) => AsyncIterable<PeerInfo>
   /** Connected peers that say they have a block. */
   askConnected: (cid: CID, options?: Abortable) => AsyncIterable<PeerInfo>
   clock: Clock
@@ -46,11 +48,11 @@ export function providerSearch(deps: SearchDeps): FindProviders {
   }
 }
 
-/** What both ways find, as they find it. Ends when both have ended or the signal aborts, whether or not they heed it. */
+/** What all ways find, as they find it. Ends when all have ended or the signal aborts, whether or not they heed it. */
 async function* search(deps: SearchDeps, cid: CID, signal: AbortSignal): AsyncGenerator<Provider> {
   const found: Provider[] = []
   const isNew = newOnly(deps.self)
-  let searching = 2
+  let searching = 3
   let news = Promise.withResolvers<void>()
   const ask = async (via: FoundVia, source: () => AsyncIterable<PeerInfo>) => {
     try {
@@ -68,6 +70,7 @@ async function* search(deps: SearchDeps, cid: CID, signal: AbortSignal): AsyncGe
     news.resolve()
   }
   signal.addEventListener('abort', () => news.resolve(), { once: true })
+  void ask('ring', () => deps.holders(cid, { signal }))
   void ask('peers', () => deps.askConnected(cid, { signal }))
   void ask('dht', () => deps.dht.findProviders(cid, { signal }))
   while (!signal.aborted) {

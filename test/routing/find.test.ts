@@ -34,6 +34,7 @@ function search(overrides: Partial<SearchDeps> & { dhtFinds?: SearchDeps['askCon
     network: { addresses: () => [`/ip4/10.0.0.9/tcp/4101/p2p/${self}`] },
     store: { has: () => false },
     dht: { findProviders: overrides.dhtFinds ?? none },
+    holders: none,
     askConnected: none,
     clock,
     log: silentLog,
@@ -48,9 +49,10 @@ async function collect(providers: AsyncIterable<Provider>): Promise<Provider[]> 
   return all
 }
 
-test('own store, connected peers and DHT are put together, each provider once by each way', async () => {
+test('own store, holders, connected peers and DHT are put together, each provider once by each way', async () => {
   const { clock, providers } = search({
     store: { has: () => true },
+    holders: () => give(info(peers[2]!), info(self), info(peers[0]!)),
     askConnected: () => give(info(peers[0]!)),
     dhtFinds: () => give(info(peers[0]!), info(peers[1]!), info(self), info(peers[1]!)),
   })
@@ -61,7 +63,7 @@ test('own store, connected peers and DHT are put together, each provider once by
       .slice(1)
       .map(({ peer, via }) => `${via} ${peer}`)
       .sort(),
-    [`peers ${peers[0]}`, `dht ${peers[0]}`, `dht ${peers[1]}`].sort(),
+    [`ring ${peers[2]}`, `ring ${peers[0]}`, `peers ${peers[0]}`, `dht ${peers[0]}`, `dht ${peers[1]}`].sort(),
   )
   assert.equal(clock.pendingTimers, 0)
 })
@@ -77,6 +79,16 @@ test('a provider known without addresses is given again when they are known', as
   )
 })
 
+test('holders come first when all ways answer at once', async () => {
+  const { providers } = search({
+    holders: () => give(info(peers[4]!), info(peers[5]!)),
+    askConnected: () => give(info(peers[6]!)),
+    dhtFinds: () => give(info(peers[7]!)),
+  })
+  const found = await collect(providers)
+  assert.deepEqual([found.length, found[0]?.peer, found[0]?.via], [4, peers[4], 'ring'])
+})
+
 test('answers come as they are found, while another way is silent', async () => {
   const { clock, providers } = search({ askConnected: silent, dhtFinds: () => give(info(peers[3]!)) })
   const iterator = providers[Symbol.asyncIterator]()
@@ -87,7 +99,7 @@ test('answers come as they are found, while another way is silent', async () => 
 })
 
 test('a search without any answer ends in time and does not throw', async () => {
-  const { clock, providers } = search({ askConnected: silent, dhtFinds: silent })
+  const { clock, providers } = search({ holders: silent, askConnected: silent, dhtFinds: silent })
   assert.deepEqual(await clock.until(collect(providers), times.lookUpMs), [])
   assert.equal(clock.pendingTimers, 0)
 })
@@ -98,7 +110,7 @@ test('ways that fail cost nothing but their own answers', async () => {
   }
   const { providers } = search({ askConnected: failing, dhtFinds: () => give(info(peers[2]!)) })
   assert.equal((await collect(providers)).length, 1)
-  assert.deepEqual(await collect(search({ askConnected: failing, dhtFinds: failing }).providers), [])
+  assert.deepEqual(await collect(search({ holders: failing, askConnected: failing, dhtFinds: failing }).providers), [])
 })
 
 test('it stops at the limit, and tells the ways to stop', async () => {

@@ -87,7 +87,7 @@ const registerFind: Register = (parent) =>
   define(parent, {
     name: 'find',
     args: '<ref>',
-    summary: 'say who provides it, and by which way each was found: own, peers, dht',
+    summary: 'say who provides it, and by which way each was found: own, ring, peers, dht',
     examples: ['potluck find bafy…', 'potluck --json find bafy…'],
     async action(context, [ref = ''], _flags) {
       const { output, signal } = context
