@@ -70,11 +70,14 @@ export async function assemble(ports: Ports, settings: Settings): Promise<Organs
   const cluster = scope.use(await openCluster(ports, settings))
   const { members, records } = cluster
   const trusted = settings.private ? membersOnly(network, { membership: members, clock }) : network
-  // The exchange looks for providers, and looking for providers asks the exchange's connected peers.
+  // The exchange looks for providers, and looking for providers asks the exchange's connected peers, and the replicas, which
+  // fetch through the exchange.
   const askConnected = (cid: CID, options?: Abortable) => exchange.askConnected(cid, options)
-  const holders = async function* () {}
+  const holders = (cid: CID, options?: Abortable) => replicas.holders(cid, options)
   const findProviders = providerSearch({ self: network.self, network, store, dht, holders, askConnected, clock, log })
-  const exchange = scope.use(await openExchange({ network: trusted, store, linksOf, findProviders, clock, log }))
+  const exchange = scope.use(
+    await openExchange({ network: trusted, store, linksOf, findProviders, clock, log }, settings),
+  )
   const announcer = await openAnnouncer({
     dht,
     table: tables.announcements,

@@ -6,12 +6,16 @@ import type { Random } from '../base/random.ts'
 import { Scope } from '../base/scope.ts'
 import type { Worker, WorkerLoop } from '../base/worker.ts'
 import type { LinksOf } from '../core/ports.ts'
+import { measureDag } from '../files/dag.ts'
 import { newSecret } from '../net/admission.ts'
 import { type Host, openHost } from '../net/host.ts'
 import { newIdentity } from '../net/identity.ts'
 import type { Rotations } from '../net/rotation.ts'
 import { decodeSecrets } from '../net/secrets.ts'
+import { Collecting } from '../store/collecting.ts'
+import { diskSpace } from '../store/disk-space.ts'
 import type { Store } from '../store/open.ts'
+import { Scrub } from '../store/scrub.ts'
 import { assemble, type Organs } from './assemble.ts'
 import { runWorkers } from './cluster.ts'
 import type { Config } from './config.ts'
@@ -58,7 +62,8 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
       },
     ),
   )
-  const organs = scope.use(
+  const collecting = new Collecting({ store, space: () => diskSpace(home.path), clock, log }, config)
+  const organs: Organs = scope.use(
     await assemble(
       {
         ...deps,
@@ -68,6 +73,8 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
         signer: host.signer,
         admission: host.admission,
         roots: rootsOf(store.pins),
+        measure: async (cid, options) => (await measureDag(store, cid, options)).dagBytes,
+        onLetGo: () => collecting.soon(),
         tables: {
           announcements: store.table('announcements'),
           ipns: store.table('ipns'),
@@ -81,6 +88,7 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
         private: secret !== undefined,
         graceMs: config['repair.grace'],
         concurrency: config['repair.concurrency'],
+        backgroundRate: config['repair.rate'] || undefined,
       },
     ),
   )
@@ -88,7 +96,8 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
     ? scope.use(await openClusterRotations({ home, host, membership: organs.members, clock, random, log }))
     : undefined
   // Work that needs the host or the disk, and so is none of the organs'.
-  const housekeeping: Worker[] = rotations ? [rotations] : []
+  const scrub = new Scrub({ store, table: store.table('scrub'), clock, log, onRot: () => organs.replicas.mend() })
+  const housekeeping: Worker[] = [collecting, scrub, ...(rotations ? [rotations] : [])]
   const loops = [...organs.loops, ...runWorkers(scope, deps, housekeeping)]
   for (const pin of store.pins.list()) await organs.announcer.announce(pin.cid)
   const closing = scope.move()

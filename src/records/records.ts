@@ -56,8 +56,7 @@ export async function openRecords(deps: RecordsDeps, { copies }: RecordsOptions)
   const followers = new Followers({ replica, log })
   replica.onChange = (key, set) => {
     acceptor.noticed(key, set)
-    watchers.tell(key, set)
-    followers.tell(key, set)
+    for (const listeners of [watchers, followers]) listeners.tell(key, set)
   }
 
   let handOff: HandOffWorker | undefined
