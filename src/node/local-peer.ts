@@ -86,8 +86,8 @@ export class LocalPeer implements Api.Peer {
     const { onlyHash = false, pin = !onlyHash, onProgress } = options
     return this.#operations.run(options, async (signal) => {
       const { store, home } = this.#deps
-      requireWish(this.#keeper, options)
       if (!pin && wishes(options)) throw new NodeError('REQUEST_INVALID', 'what is not pinned has no copies and no end')
+      requireWish(this.#keeper, options)
       const profile = options.profile ?? this.#config.profile
       const common = { ...options, profile, signal, except: home.path }
       using lease = store.lease('add')

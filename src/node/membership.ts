@@ -21,7 +21,10 @@ type Leaving = Pick<Organs, 'members' | 'records' | 'replicas'>
 export function requireMember<T extends Pick<Organs, 'members'>>(organs: T): T {
   const { standing } = organs.members
   if (standing === 'none')
-    throw new NodeError('NO_MEMBER', 'only a member can do this: a hub connects and relays alone')
+    throw new NodeError(
+      'NO_MEMBER',
+      'only a member of a cluster can do this: a hub relays and keeps nothing, an open network has no members',
+    )
   if (standing === 'forgotten') throw new NodeError('NO_MEMBER', organs.members.status())
   return organs
 }

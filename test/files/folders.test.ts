@@ -190,6 +190,18 @@ test('folders that are none, or none that end, are errors', async () => {
   await assert.rejects(list(blocks, folder, true), { code: 'DAG_INVALID' })
 })
 
+test('leaves whose sizes are known are measured without being read', async () => {
+  const blocks = new MemoryBlocks()
+  const [known, unknown] = [await putRaw(blocks, '12345'), await putRaw(blocks, '678')]
+  const cid = await putNode(blocks, undefined, [{ cid: known }, { cid: unknown }, { cid: known }])
+  const measured = await measureDag(blocks, cid)
+  blocks.asked.length = 0
+  const sizeOf = (cid: CID) => (cid.equals(unknown) ? undefined : 5)
+  const reader = { get: (cid: CID) => blocks.get(cid), sizeOf }
+  assert.deepEqual(await measureDag(reader, cid), measured)
+  assert.deepEqual(blocks.asked.map(String), [cid, unknown].map(String))
+})
+
 test('a DAG is walked and measured once per block, even where ways through it are without number', async () => {
   const blocks = new MemoryBlocks()
   const leaf = await putRaw(blocks, '12345')

@@ -26,6 +26,13 @@ const scripted = {
   async *ls(ref: string) {
     for (let index = 0; index < 3; index++) yield { name: `${ref}-${index}\n`, cid: 'c', size: index, type: 'file' }
   },
+  async pinAdd(ref: string, options: unknown) {
+    seen.options = { ref, ...(options as object) }
+    return { cid: 'c' }
+  },
+  async status(asked: unknown) {
+    return { asked }
+  },
   async *cat(ref: string) {
     if (ref === 'missing') throw new NodeError('NOT_PINNED', 'not here')
     yield new Uint8Array(100_000).fill(1)
@@ -157,6 +164,36 @@ test('a stream goes up and is read as it comes', async () => {
   assert.equal((seen.options as { pin: boolean }).pin, false)
 })
 
+test('how a pin is kept travels with a path, a stream and a REF', async () => {
+  const wish = { copies: 3, wait: 2, expiresMs: 1_900_000_000_000 }
+  const given = () => {
+    const { copies, wait, expiresMs, offload } = seen.options as Record<string, unknown>
+    return { copies, wait, expiresMs, offload }
+  }
+  async function* body() {
+    yield new Uint8Array(1)
+  }
+  await remote.add('/some/path', { ...wish, offload: true })
+  assert.deepEqual(given(), { ...wish, offload: true })
+  await remote.add(body(), { ...wish, offload: true })
+  assert.deepEqual(given(), { ...wish, offload: true })
+  await remote.pinAdd('x', wish)
+  assert.deepEqual(given(), { ...wish, offload: undefined })
+  assert.equal((seen.options as { ref: string }).ref, 'x')
+  const octets = { ...json, 'content-type': 'application/octet-stream' }
+  assert.match((await call('/api/v1/add-stream?copies=3x', octets, 'content')).text, /'copies' must be a whole number/)
+  for (const copies of ['0', '17', '1.5', '"3"'])
+    assert.equal((await call('/api/v1/pin/add', json, `{"ref":"x","copies":${copies}}`)).status, 400, copies)
+})
+
+test('a status is of this peer, of one pin, or a preview', async () => {
+  assert.deepEqual(await remote.status(), {})
+  assert.deepEqual(await remote.status('x'), { asked: 'x' })
+  const { asked } = (await remote.status({ preview: 'leave' })) as unknown as { asked: { preview: string } }
+  assert.equal(asked.preview, 'leave')
+  assert.match((await call('/api/v1/status', json, '{"ref":"x","preview":"leave"}')).text, /REQUEST_INVALID/)
+})
+
 test('a stream that breaks on the way up fails with its own reason', async () => {
   async function* body() {
     yield new Uint8Array(10)
@@ -205,4 +242,5 @@ test('the API describes itself', async () => {
   const document = JSON.parse(text) as { openapi: string; paths: Record<string, unknown> }
   assert.equal(document.openapi, '3.1.0')
   assert.ok(document.paths['/api/v1/add'])
+  assert.match(JSON.stringify(document.paths['/api/v1/pin/add']), /"copies":{"type":"integer","minimum":1,"maximum":16/)
 })

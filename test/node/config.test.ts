@@ -46,6 +46,26 @@ test('lists come as JSON or as text with commas or spaces', () => {
   assert.throws(() => parseSetting('bootstrap', [1]), { code: 'CONFIG_INVALID' })
 })
 
+test('times, rates and counts of repair come as text with a unit or as plain numbers', () => {
+  assert.equal(parseSetting('repair.grace', '12h'), 43_200_000)
+  assert.equal(parseSetting('repair.grace', 43_200_000), 43_200_000)
+  assert.equal(parseSetting('repair.grace', '0'), 0)
+  for (const rate of ['20MB', '20MB/s', '20000000', 20e6]) assert.equal(parseSetting('repair.rate', rate), 20e6)
+  assert.equal(parseSetting('repair.rate', '0'), 0)
+  assert.equal(parseSetting('repair.concurrency', '16'), 16)
+  for (const [key, value] of [
+    ['repair.grace', '29d'],
+    ['repair.grace', 'soon'],
+    ['repair.grace', -1],
+    ['repair.rate', 'fast'],
+    ['repair.rate', 1.5],
+    ['repair.concurrency', '0'],
+    ['repair.concurrency', 17],
+    ['repair.concurrency', '2h'],
+  ] as const)
+    assert.throws(() => parseSetting(key, value), { code: 'CONFIG_INVALID' }, `${key} ${value}`)
+})
+
 test('the home is the flag, else the environment, else ~/.potluck', () => {
   assert.equal(homePath('/a', { POTLUCK_HOME: '/b' }), '/a')
   assert.equal(homePath(undefined, { POTLUCK_HOME: '/b' }), '/b')

@@ -144,6 +144,18 @@ test('a deadline ends a search for what nobody has', () =>
     assert.deepEqual(found, [])
   }))
 
+test('a copy that nobody else can hold stays here, whatever is asked', async () => {
+  await using peer = await open('alone')
+  const bytes = Uint8Array.from({ length: 100_000 }, (_, index) => index)
+  const added = peer.add(Readable.from([bytes]), { offload: true, signal: signal() })
+  const error = (await added.catch((error) => error)) as { code: string; message: string }
+  assert.equal(error.code, 'COPIES_UNAVAILABLE', error.message)
+  await peer.gc()
+  const [, cid = ''] = /^(bafk\w+) is kept here/.exec(error.message) ?? []
+  assert.deepEqual(Buffer.concat(await Array.fromAsync(peer.cat(cid))), Buffer.from(bytes))
+  await assert.rejects(peer.add(Readable.from([bytes]), { pin: false, copies: 2 }), { code: 'REQUEST_INVALID' })
+})
+
 test('what is announced stays so while a pin under another codec needs it', async () => {
   await using peer = await open('codecs')
   const announcing = async () => {
