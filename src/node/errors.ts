@@ -198,7 +198,6 @@ const meanings: Record<AnyErrorCode, Row> = {
   COPIES_UNAVAILABLE: [unavailable, 503],
   NOT_KEPT: [notFound, 404],
   PIN_INVALID: [failed, 422],
-  TOO_LARGE: [unavailable, 507],
 
   ADD_INCOMPLETE: [failed, 422],
   ALREADY_RUNNING: [failed, 409],

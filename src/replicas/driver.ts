@@ -8,6 +8,7 @@ import { sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { StepResult, Worker } from '../base/worker.ts'
 import { limits, times } from '../core/limits.ts'
+import type { RingMember } from '../core/member.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { Membership } from '../core/ports.ts'
 import { ringOf } from '../placement/ring.ts'
@@ -16,7 +17,7 @@ import type { ClusterTime } from './cluster-time.ts'
 import { type Driven, hear, isConfirmed, newDriven } from './driven.ts'
 import type { Holding, Progress } from './messages.ts'
 import type { Peers } from './peers.ts'
-import { copiesOf, encodePin, type Pin, pinOf, withoutWishes } from './pin.ts'
+import { copiesOf, elsewhereOf, encodePin, type Pin, pinOf, withoutWishes } from './pin.ts'
 import { type Plan, planPin, type Standing } from './plan.ts'
 import type { Presence } from './presence.ts'
 import type { PinRecord, PinRecords } from './words.ts'
@@ -136,7 +137,7 @@ export class DriverWorker implements Worker {
     const { pin, partition } = driven
     const { membership, presence } = this.#deps
     const view = membership.view()
-    const elsewhere = new Set(pin.wishes.filter((wish) => wish.elsewhere).map(({ by }) => by))
+    const elsewhere = elsewhereOf(pin)
     const copies = copiesOf(pin)
     const standing = (peer: PeerId) => this.#standing(driven, peer)
     const planWith = (most: number) => {
@@ -151,9 +152,17 @@ export class DriverWorker implements Worker {
       : planWith(view.members.length)
   }
 
-  /** Members in the ring that hold anything. */
-  get holdersPossible(): number {
-    return this.#deps.membership.view().members.filter(({ capacity }) => capacity > 0).length
+  /** Members in the ring that are large enough for a pin, and may hold it; without those that said they are full. */
+  possibleFor(pin: Pin, full: ReadonlySet<PeerId> = new Set()): number {
+    const elsewhere = elsewhereOf(pin)
+    const mayHold = ({ peer, capacity }: RingMember) =>
+      capacity > 0 && capacity >= pin.sizeBytes && !elsewhere.has(peer) && !full.has(peer)
+    return this.#deps.membership.view().members.filter(mayHold).length
+  }
+
+  /** The most that any member gives. */
+  get largestRoom(): number {
+    return this.#deps.membership.view().members.reduce((most, { capacity }) => Math.max(most, capacity), 0)
   }
 
   async step(signal: AbortSignal): Promise<StepResult> {
@@ -208,7 +217,7 @@ export class DriverWorker implements Worker {
     const { pin, key } = driven
     const { presence, clock } = this.#deps
     const plan = this.plan(driven)
-    const isSettled = plan.isHeld && plan.target.length >= Math.min(copiesOf(pin), this.holdersPossible)
+    const isSettled = plan.isHeld && plan.target.length >= Math.min(copiesOf(pin), this.possibleFor(pin))
     if (isSettled && plan.toName.length === 0 && plan.toTrim.length === 0) this.#unsettled.delete(key)
     else this.#unsettled.add(key)
     const nowMs = clock.monotonicMs()

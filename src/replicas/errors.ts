@@ -2,12 +2,6 @@
 // asked and cannot be.
 import { CodedError } from '../base/errors.ts'
 
-export type ReplicasErrorCode =
-  | 'COPIES_INVALID'
-  | 'COPIES_UNAVAILABLE'
-  | 'NOT_KEPT'
-  | 'NOT_MEMBER'
-  | 'PIN_INVALID'
-  | 'TOO_LARGE'
+export type ReplicasErrorCode = 'COPIES_INVALID' | 'COPIES_UNAVAILABLE' | 'NOT_KEPT' | 'NOT_MEMBER' | 'PIN_INVALID'
 
 export class ReplicasError extends CodedError<ReplicasErrorCode> {}

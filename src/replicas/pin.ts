@@ -143,6 +143,11 @@ export function copiesOf({ wishes }: Pick<Pin, 'wishes'>): number {
   return wishes.reduce((most, { copies }) => Math.max(most, copies), 0)
 }
 
+/** Members that shall not hold it. */
+export function elsewhereOf({ wishes }: Pick<Pin, 'wishes'>): ReadonlySet<PeerId> {
+  return new Set(wishes.flatMap(({ by, elsewhere }) => (elsewhere ? [by] : [])))
+}
+
 /** When the last wish ends; undefined if never. */
 export function endOf({ wishes }: Pick<Pin, 'wishes'>): number | undefined {
   let endMs = 0

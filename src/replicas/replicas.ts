@@ -13,7 +13,6 @@ import { limits, times } from '../core/limits.ts'
 import type { PeerId, PeerInfo } from '../core/peer.ts'
 import type { Calls, Membership } from '../core/ports.ts'
 import type { Reporting } from '../core/progress.ts'
-import { formatSize } from '../core/units.ts'
 import { AuditWorker } from './audit.ts'
 import { ClusterTime } from './cluster-time.ts'
 import { DriverWorker } from './driver.ts'
@@ -26,6 +25,7 @@ import { Peers } from './peers.ts'
 import {
   copiesOf,
   decodePin,
+  elsewhereOf,
   encodePin,
   endOf,
   type Pin,
@@ -136,7 +136,6 @@ class OpenReplicas implements Replicas {
     const { copies = this.#parts.options.copies, sizeBytes, expiresMs, elsewhere = false, signal } = options
     if (!Number.isInteger(copies) || copies < 1 || copies > limits.copiesMax)
       throw new ReplicasError('COPIES_INVALID', `a pin may have 1 to ${limits.copiesMax} copies, not ${copies}`)
-    if (elsewhere) this.#requirePlace(sizeBytes)
     if (!roots.has(cid)) await roots.add(cid)
     const key = pinKey(cid)
     const { holdings, membership, random } = this.#parts
@@ -239,7 +238,7 @@ class OpenReplicas implements Replicas {
       for (const entry of page.entries) {
         const pin = pinOf(entry)
         if (!pin || pin.wishes.length === 0) continue
-        const except = new Set(pin.wishes.filter(({ elsewhere }) => elsewhere).map(({ by }) => by))
+        const except = elsewhereOf(pin)
         const { sizeBytes, holders } = pin
         pins.push({ partition: partitionOf(entry.key), sizeBytes, copies: copiesOf(pin), holders, except })
       }
@@ -288,11 +287,12 @@ class OpenReplicas implements Replicas {
   }
 
   #statusOf(pin: Pin, told: Told | undefined): PinStatus {
-    const { membership } = this.#parts
+    const { membership, driver } = this.#parts
     const copies = copiesOf(pin)
     const placed = told?.places ?? pin.holders.map((peer) => ({ peer, state: 'asked' as const, doneBytes: 0 }))
     const places = placed.map((place) => ({ ...place, zone: membership.member(place.peer)?.zone ?? '' }))
     const held = places.filter(({ state }) => state === 'held').length
+    const full = new Set(places.flatMap(({ peer, state }) => (state === 'full' ? [peer] : [])))
     const isMoving = places.some(({ state }) => state === 'fetching' || state === 'asked')
     const fetched = places.filter(({ state }) => state === 'fetching').map(({ doneBytes }) => doneBytes)
     const missing = Math.max(0, copies - held) * pin.sizeBytes
@@ -300,6 +300,7 @@ class OpenReplicas implements Replicas {
       cid: CID.parse(pin.cid),
       copies,
       held,
+      possible: driver.possibleFor(pin, full),
       sizeBytes: pin.sizeBytes,
       places,
       state: held >= copies ? 'held' : isMoving || !told ? 'copying' : 'waiting',
@@ -310,32 +311,13 @@ class OpenReplicas implements Replicas {
     }
   }
 
-  #requireHolders({ cid, places }: PinStatus, count: number): void {
-    const { driver } = this.#parts
-    const full = places.filter(({ state }) => state === 'full').length
-    const possible = driver.holdersPossible - full
+  #requireHolders({ cid, possible, why }: PinStatus, count: number): void {
     if (count <= possible) return
-    const refused = full > 0 ? `, ${full} of them without room for it` : ''
+    const members = possible === 1 ? '1 member' : `${possible} members`
     throw new ReplicasError(
       'COPIES_UNAVAILABLE',
-      `${count} members shall hold ${cid}, and ${driver.holdersPossible} hold anything${refused}; it is pinned, and copied as far as possible`,
+      `${count} members shall hold ${cid}, and ${members} can${why === undefined ? '' : ` (${why})`}; it is pinned, and copied as far as possible`,
       { retryable: true },
-    )
-  }
-
-  // What is kept here anyway waits for room; what shall be gone from here must have a place.
-  #requirePlace(sizeBytes: number): void {
-    const { membership } = this.#parts
-    const others = membership.view().members.filter(({ peer }) => peer !== membership.self)
-    const most = others.reduce((largest, { capacity }) => Math.max(largest, capacity), 0)
-    if (most === 0)
-      throw new ReplicasError('COPIES_UNAVAILABLE', 'no other member gives any space, so nobody else could hold it', {
-        retryable: true,
-      })
-    if (sizeBytes <= most) return
-    throw new ReplicasError(
-      'TOO_LARGE',
-      `it has ${formatSize(sizeBytes)}, and no other member gives more than ${formatSize(most)}; add it in parts, or raise 'capacity' on some machines`,
     )
   }
 }

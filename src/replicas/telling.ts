@@ -6,6 +6,7 @@ import type { Log } from '../base/log.ts'
 import { partitionOf } from '../core/keyspace.ts'
 import { limits } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
+import { formatSize } from '../core/units.ts'
 import { type Driven, isConfirmed } from './driven.ts'
 import type { DriverWorker } from './driver.ts'
 import type { Told, ToldPlace } from './messages.ts'
@@ -121,7 +122,9 @@ function whyNot(
   if (reason) return `${reason.peer.slice(-8)}: ${reason.why}`
   if (plan.target.length >= copies) return undefined
   const full = places.filter(({ state }) => state === 'full').length
-  const possible = driver.holdersPossible
-  if (full > 0) return `${full} of ${possible} members have no room for it`
-  return `${copies} copies are wanted, and ${possible} ${possible === 1 ? 'member holds' : 'members hold'} anything; others follow when more join`
+  const possible = driver.possibleFor(pin)
+  if (full > 0) return `${full} ${full === 1 ? 'member has' : 'members have'} no room for it`
+  if (pin.sizeBytes > driver.largestRoom)
+    return `it has ${formatSize(pin.sizeBytes)}, and no member gives more than ${formatSize(driver.largestRoom)}; add it in parts, or raise 'capacity' on some machines`
+  return `${copies} copies are wanted, and ${possible} ${possible === 1 ? 'member' : 'members'} can hold it; others follow when more join`
 }

@@ -110,6 +110,8 @@ export interface PinStatus {
   /** Copies that are wanted, and that are confirmed. */
   copies: number
   held: number
+  /** Members that could hold it, as far as is known: large enough, not full, and wished for. */
+  possible: number
   /** Bytes of all its blocks, each counted once. */
   sizeBytes: number
   places: Place[]
@@ -167,7 +169,7 @@ export interface Replicas extends AsyncDisposable {
   /**
    * Asks the cluster to keep a DAG, all of whose blocks are here and in a lease, and keeps it here until `letGo`. Durable
    * here and written to the records when it resolves. A second pin of the same adds to the first: most copies, latest end.
-   * Throws COPIES_INVALID, TOO_LARGE.
+   * Throws COPIES_INVALID.
    */
   pin(cid: CID, options: PinOptions): Promise<PinStatus>
   /** Nobody need keep it any more. False if no record says that it is kept. */

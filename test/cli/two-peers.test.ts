@@ -23,12 +23,12 @@ before(async () => {
   await writeFile(join(folder, 'empty.txt'), '')
   await symlink('../large.bin', join(folder, 'deep', 'link'))
   for (const name of odd) await writeFile(join(folder, 'deep', name), `named ${name}`)
-  ;[anna, ben] = (await program.cluster(['anna', 'ben'])) as [RunningPeer, RunningPeer]
+  ;[anna, ben] = (await program.cluster(['anna', 'ben'], '--capacity', '0')) as [RunningPeer, RunningPeer]
   const added = await anna.run('add', folder)
   assert.equal(added.code, 0, added.stderr)
   cid = String(added.lines[0]?.cid)
   const { size, blocks } = added.lines[0] ?? {}
-  assert.deepEqual(added.lines, [{ cid, path: folder, size, blocks, skipped: 0, misnamed: 0 }])
+  assert.deepEqual(added.lines, [{ cid, path: folder, size, blocks, skipped: 0, misnamed: 0, copies: 3, held: 0 }])
 })
 
 test('the first line of start says who and where', () => {
@@ -74,15 +74,15 @@ test('paths, ranges and listings', async () => {
 })
 
 test('a pin keeps it through gc; without one it goes', async () => {
-  assert.equal((await ben.run('pin', 'add', cid)).code, 0)
+  assert.equal((await ben.run('pin', 'add', cid, '--copies', '1', '--wait', '1')).code, 0)
   await ben.run('gc')
   assert.deepEqual(
-    (await ben.run('pin', 'ls')).lines.map((pin) => [pin.cid, pin.state, pin.held]),
-    [[cid, 'held', 1]],
+    (await ben.run('pin', 'ls')).lines.map((pin) => [pin.cid, pin.copies, pin.holders]),
+    [[cid, 3, [anna.peerId]]],
   )
   assert.equal((await ben.run('verify')).code, 0)
   assert.equal((await ben.run('pin', 'rm', cid)).code, 0)
-  assert.equal((await ben.run('pin', 'rm', cid)).code, 3)
+  assert.equal((await anna.run('pin', 'add', cid)).code, 0)
   const collected = await ben.run('gc')
   assert.ok(Number(collected.lines[0]?.bytes) > large.byteLength)
   const status = await ben.run('status')

@@ -83,6 +83,7 @@ export function pinStatus(cid: CID, given: Partial<PinStatus> = {}): PinStatus {
     cid,
     copies: 3,
     held: places.filter(({ state }) => state === 'held').length,
+    possible: 3,
     sizeBytes: 100,
     places,
     state: 'copying',

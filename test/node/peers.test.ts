@@ -19,12 +19,12 @@ after(() => rm(directory, { recursive: true, force: true }))
 const film = randomBytes(24 << 20)
 await writeFile(join(directory, 'film'), film)
 
-const open = (name: string) =>
+const open = (name: string, { capacity = 100e9 } = {}) =>
   openPeer({
     home: new Home(join(directory, name)),
     online: true,
     doing: 'start',
-    flags: { listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false },
+    flags: { listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false, capacity },
   })
 
 /** `count` peers that have the film, and one that has not and is connected to them all. */
@@ -34,7 +34,8 @@ async function withCluster(
   work: (cid: string, holders: LocalPeer[], eve: LocalPeer) => Promise<void>,
 ) {
   const holders: LocalPeer[] = []
-  const eve = await open(`${name}-eve`)
+  // She holds nothing for others, so that she has to fetch.
+  const eve = await open(`${name}-eve`, { capacity: 0 })
   try {
     const { line } = await eve.invite()
     let cid = ''

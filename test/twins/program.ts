@@ -93,15 +93,15 @@ export class Program implements AsyncDisposable {
     return this.start(name, '--listen', address.replace(/\/p2p\/.*/, ''))
   }
 
-  /** A cluster: the first peer makes it, the others join by its invite line. */
-  async cluster(names: string[]): Promise<RunningPeer[]> {
+  /** A cluster: the first peer makes it, the others join by its invite line, and start with these flags. */
+  async cluster(names: string[], ...flags: string[]): Promise<RunningPeer[]> {
     const [first = '', ...rest] = names
     const maker = await this.start(first)
     const line = String((await maker.run('invite')).lines[0]?.line)
     const others = rest.map(async (name) => {
       const joined = await this.run(this.path(name), ['join', line])
       if (joined.code !== 0) throw new Error(joined.stderr)
-      return await this.start(name)
+      return await this.start(name, ...flags)
     })
     return [maker, ...(await Promise.all(others))]
   }
