@@ -51,6 +51,8 @@ export class Faults {
   readonly #lost = new Set<Peer>()
   /** Peers that hand their data off. One that is interrupted is a member again when it starts. */
   readonly leaving = new Set<Peer>()
+  /** Changes of the ring that are still to come: members that have left and come back, machines to be forgotten. */
+  #ringChangesDue = 0
 
   constructor({ cluster, history, random, workload }: FaultsDeps, { trouble }: FaultsOptions) {
     this.#cluster = cluster
@@ -87,9 +89,10 @@ export class Faults {
     this.#rejoinShare = trouble === 'churn' ? 0.9 : 0.5
   }
 
-  /** True when every member's program is up. */
+  /** True when every member's program is up, and nobody is about to join or leave. */
   get isIdle(): boolean {
-    return this.leaving.size === 0 && this.#members().every(({ run }) => run?.program !== undefined)
+    const isStill = this.leaving.size + this.#ringChangesDue === 0 && [...this.gone].every(({ run }) => !run)
+    return isStill && this.#members().every(({ run }) => run?.program !== undefined)
   }
 
   /** Does one thing to somebody. */
@@ -105,7 +108,7 @@ export class Faults {
     for (const peer of this.#cluster.peers) this.#start(peer)
     // Whoever was told to forget a machine may have lost its disk before it told anybody else: `members` still shows it, and
     // people forget it once more.
-    for (const lost of this.#lost) this.#later(forgetAgainMs, () => this.#tellToForget(lost))
+    for (const lost of this.#lost) this.#changeRingLater(forgetAgainMs, () => this.#tellToForget(lost))
   }
 
   #crash(peer: Peer, { power }: { power: boolean }): void {
@@ -205,7 +208,8 @@ export class Faults {
       this.gone.add(peer)
       await this.#cluster.stop(peer)
       this.#workload.abandon(peer)
-      if (this.#random.unit() < this.#rejoinShare) this.#later(this.#between(500, 10_000), () => this.#rejoin(peer))
+      if (this.#random.unit() < this.#rejoinShare)
+        this.#changeRingLater(this.#between(500, 10_000), () => this.#rejoin(peer))
     }
     void done().catch((error: unknown) => {
       this.#history.event(`${peer.name} could not leave: ${error}`)
@@ -229,16 +233,16 @@ export class Faults {
     this.gone.add(peer)
     this.wiped.add(peer.name)
     this.#lost.add(peer)
-    this.#later(this.#between(2_000, 15_000), () => this.#tellToForget(peer))
+    this.#changeRingLater(this.#between(2_000, 15_000), () => this.#tellToForget(peer))
   }
 
   #tellToForget(lost: Peer): void {
     const [teller] = this.#cluster.running().filter((peer) => !this.gone.has(peer) && !peer.run!.clock.asleep)
-    if (!teller) return void this.#later(1_000, () => this.#tellToForget(lost))
+    if (!teller) return void this.#changeRingLater(1_000, () => this.#tellToForget(lost))
     this.#history.event(`${teller.name} forgets ${lost.name}`)
     const told = teller.run!.program!.forget(lost.peer)
     void told.catch((error) => {
-      if (codeOf(error) !== 'MEMBER_UNKNOWN') this.#later(1_000, () => this.#tellToForget(lost))
+      if (codeOf(error) !== 'MEMBER_UNKNOWN') this.#changeRingLater(1_000, () => this.#tellToForget(lost))
     })
   }
 
@@ -265,6 +269,14 @@ export class Faults {
 
   #members(): Peer[] {
     return this.#cluster.peers.filter((peer) => !this.gone.has(peer))
+  }
+
+  #changeRingLater(delayMs: number, act: () => void): void {
+    this.#ringChangesDue++
+    this.#later(delayMs, () => {
+      this.#ringChangesDue--
+      act()
+    })
   }
 
   #later(delayMs: number, act: () => void): void {

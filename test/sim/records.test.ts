@@ -28,9 +28,9 @@ for (let from = 1; from <= seedsInAll; from += seedsAtATime) {
 }
 
 // Each of these found a bug once: an update lost by compare-and-set, and acknowledged writes that were dropped by a member
-// that left, and by a stand-in that had become an owner.
+// that left, and by a stand-in that had become an owner. The last one was judged while members were still coming back.
 test('seeds that found something keep every promise', async () => {
-  for (const seed of [3, 1099, 5993]) {
+  for (const seed of [3, 1099, 5993, 7008]) {
     const result = await run(seed)
     assert.equal(result.findings.length, 0, `seed ${seed}\n${storyOf(result).join('\n')}`)
   }

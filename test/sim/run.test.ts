@@ -6,6 +6,8 @@ import { runSeed, storyOf } from '../../src/sim/run.ts'
 import { type Flaw, startToy } from './toy-records.ts'
 
 const options = { peers: 4, steps: 80 }
+const moves = / (starts|comes back to the cluster|has left|forgets .*)$/
+const seedsThatMove = 12
 
 test('one seed gives one run, two seeds give two', async () => {
   const run = async (seed: number) => {
@@ -21,6 +23,16 @@ test('an honest toy keeps its promises under every fault', async () => {
     const result = await runSeed(startToy(), { ...options, seed })
     assert.deepEqual(storyOf(result).slice(0, result.findings.length && 30), [], `seed ${seed}`)
     assert.ok(result.history.operations.length > 60)
+  }
+})
+
+test('a run is judged when nobody comes or goes any more', async () => {
+  for (let seed = 1; seed <= seedsThatMove; seed++) {
+    const { events } = (await runSeed(startToy(), { ...options, seed })).history
+    const rest = events.at(-1)!
+    assert.equal(rest.sentence, 'the cluster has come to rest', `seed ${seed}`)
+    const late = events.filter(({ atMs, sentence }) => rest.atMs - atMs < 10_000 && moves.test(sentence))
+    assert.deepEqual(late, [], `seed ${seed}`)
   }
 })
 
