@@ -201,8 +201,11 @@ export const limits = {
   healthWorst: 8,
   /** News on the back of a probe: with its frame it fits in one packet. */
   rumourBytesMax: 1_200,
-  /** News that wait for probes to carry them; what was carried most goes first. */
-  rumoursMax: 512,
+  /**
+   * News that wait for probes to carry them; what was carried most goes first. As many as probes tell often enough in a minute
+   * or two; when more come at once, as when a whole cluster starts, gossip and reconciling spread them better.
+   */
+  rumoursMax: 128,
   /** Times that news are carried, for each doubling of the members: SWIM's lambda. */
   rumourRounds: 3,
   /** Secrets of a cluster that were replaced and still connect: one rotation at a time is usual. */

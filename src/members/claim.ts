@@ -105,7 +105,8 @@ function bodyOf(bytes: Uint8Array): Uint8Array {
   return body
 }
 
-function idOf(bytes: Uint8Array): string {
+/** What two entries have in common only if they are the same, byte for byte. */
+export function idOf(bytes: Uint8Array): string {
   return Buffer.from(sha256(bytes).subarray(0, 8)).toString('hex')
 }
 

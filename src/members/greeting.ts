@@ -10,6 +10,7 @@ import type { StepResult, Worker } from '../base/worker.ts'
 import { limits, times } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { Admission, Calls, Network } from '../core/ports.ts'
+import type { ClaimEntry } from './claim.ts'
 import { MembersError } from './errors.ts'
 import { decodeHello, encodeHello, encodeRequest, protocol } from './messages.ts'
 import type { Roll } from './roll.ts'
@@ -83,8 +84,8 @@ export class Greeting implements Worker {
     const lines = network.connected()
     const connected = new Set(lines.map(({ peer }) => peer))
     const strangers = lines.filter(({ peer, protocols }) => {
-      const speaks = protocols.length === 0 || protocols.includes(protocol)
-      return speaks && !this.#proven.has(peer) && !roll.isForgotten(peer)
+      if (this.#proven.has(peer) || roll.isForgotten(peer)) return false
+      return protocols.length === 0 || protocols.includes(protocol)
     })
     const room = Math.max(0, limits.connectionsWantedPrivate - connected.size)
     const wanted = [...strangers.map(({ peer }) => peer), ...this.#missing(connected).slice(0, room)]
@@ -190,8 +191,12 @@ export class Greeting implements Worker {
   /** Members that should be here and are not among these, by PeerId. */
   #missing(connected: ReadonlySet<PeerId>): PeerId[] {
     const { roll, network } = this.#deps
-    const others = roll.claims().filter(({ peer, claim }) => peer !== network.self && claim.state !== 'left')
-    return others.map(({ peer }) => peer).filter((peer) => !connected.has(peer))
+    const isMissing = ({ peer, claim }: ClaimEntry) =>
+      !connected.has(peer) && peer !== network.self && claim.state !== 'left'
+    return roll
+      .claims()
+      .filter(isMissing)
+      .map(({ peer }) => peer)
   }
 }
 

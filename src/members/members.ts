@@ -49,6 +49,8 @@ export interface Members extends Membership, AsyncDisposable {
   readonly workers: readonly Worker[]
   /** `none` for a machine without the secret; whoever was `forgotten` is so for ever. */
   readonly standing: 'member' | 'forgotten' | 'none'
+  /** News that this peer still passes on: 0 when its part of the cluster has come to rest. */
+  readonly untold: number
   /** One sentence about this peer's place in the cluster. */
   status(): string
   /** Out of the ring from now on, still serving; durable and told when it resolves. Throws NOT_JOINED. */
@@ -172,6 +174,10 @@ class ClusterMembers implements Members {
   get standing(): 'member' | 'forgotten' | 'none' {
     if (!this.#deps.admission.proof()) return 'none'
     return this.isForgotten(this.self) ? 'forgotten' : 'member'
+  }
+
+  get untold(): number {
+    return this.#probing.untold
   }
 
   isForgotten(peer: PeerId): boolean {

@@ -7,6 +7,7 @@ import { epochOf, type RingMember, type View } from '../core/member.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { ClaimEntry, Entry } from './claim.ts'
 
+/** In the order of the PeerIds. */
 export type Book = ReadonlyMap<PeerId, Entry>
 
 /**
@@ -37,12 +38,14 @@ export function merge(book: Book, entries: Iterable<Entry>): { book: Book; news:
     merged.set(entry.peer, entry)
     news.set(entry.peer, entry)
   }
-  return news.size === 0 ? { book, news: [] } : { book: merged, news: [...news.values()] }
+  if (news.size === 0) return { book, news: [] }
+  const isInOrder = merged.size === book.size
+  return { book: isInOrder ? merged : sorted(merged), news: [...news.values()] }
 }
 
-/** The claims in the book, sorted by PeerId. */
+/** The claims in the book. */
 export function claimsOf(book: Book): ClaimEntry[] {
-  return sorted(book).filter((entry) => entry.kind === 'claim')
+  return [...book.values()].filter((entry) => entry.kind === 'claim')
 }
 
 /** What the ring is made of: everyone who has joined and does not leave. */
@@ -54,12 +57,20 @@ export function viewOf(book: Book): View {
   return Object.freeze({ epoch: epochOf(members), members: Object.freeze(members) })
 }
 
+/** True if a view is another one after this entry than with what was known of the peer. */
+export function changesView(known: Entry | undefined, entry: Entry): boolean {
+  const [before, after] = [known, entry].map((one) => {
+    return one?.kind === 'claim' && one.claim.state === 'joined' ? one.claim : undefined
+  })
+  return before?.peer !== after?.peer || before?.zone !== after?.zone || before?.capacity !== after?.capacity
+}
+
 /** 32 bytes that are equal for equal books only. */
 export function digestOf(book: Book): Uint8Array {
-  const ids = sorted(book).map(({ id }) => id)
+  const ids = [...book.values()].map(({ id }) => id)
   return sha256(new TextEncoder().encode(ids.join()))
 }
 
-function sorted(book: Book): Entry[] {
-  return [...book.values()].sort((a, b) => (a.peer < b.peer ? -1 : 1))
+function sorted(book: Book): Book {
+  return new Map([...book].sort(([a], [b]) => (a < b ? -1 : 1)))
 }

@@ -62,7 +62,7 @@ export class Probing implements Worker {
     if (!roll.own || roll.own.state === 'left') return 'is no member, and probes nobody'
     const peers = roll.claims().filter(({ peer, claim }) => claim !== roll.own && this.#detector.livenessOf(peer))
     const alive = peers.filter(({ peer }) => this.#detector.livenessOf(peer) === 'alive').length
-    return `${alive} of ${peers.length} other members are alive`
+    return `${alive} of ${peers.length} other members are alive; passes ${this.untold} news on`
   }
 
   async step(): Promise<StepResult> {
@@ -71,6 +71,11 @@ export class Probing implements Worker {
     // The detector's time is a difference of clock readings, and may be a rounding error short of what is due: a wait of that
     // little, or of none, ends before the clock has moved, for ever under a virtual one.
     return { next: 'later', delayMs: Math.max(1, this.#detector.dueMs - clock.monotonicMs()) }
+  }
+
+  /** News that are still passed on. */
+  get untold(): number {
+    return this.#rumours.size
   }
 
   livenessOf(peer: PeerId): Liveness | undefined {

@@ -66,9 +66,8 @@ export class Reconciling implements Worker {
     const theirs = new Set(decodeIds(await calls.call(peer, compare, options)))
     this.#compared++
     if (theirs.size === 0) return
-    const ours = new Set([...roll.book.values()].map(({ id }) => id))
     const entries = this.#entriesBut(theirs)
-    const wanted = [...theirs].filter((id) => !ours.has(id))
+    const wanted = [...theirs].filter((id) => !roll.ids.has(id))
     if (entries.length === 0 && wanted.length === 0) return
     const exchange = encodeRequest({ kind: 'exchange', entries, wanted })
     roll.learn(decodeEntries(await calls.call(peer, exchange, options)), peer)
@@ -77,7 +76,7 @@ export class Reconciling implements Worker {
   answerCompare(digest: Uint8Array): Uint8Array {
     const { roll } = this.#deps
     const isSame = Buffer.compare(digest, roll.digest) === 0
-    return encodeIds(isSame ? [] : [...roll.book.values()].map(({ id }) => id))
+    return encodeIds(isSame ? [] : [...roll.ids])
   }
 
   answerExchange({ entries, wanted }: { entries: Uint8Array[]; wanted: string[] }, from: PeerId): Uint8Array {

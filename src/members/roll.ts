@@ -8,9 +8,9 @@ import { limits, times } from '../core/limits.ts'
 import type { Claim, View } from '../core/member.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { Signer, Table } from '../core/ports.ts'
-import { type ClaimEntry, decodeEntry, type Entry, isGenuine, signClaim, signNotice } from './claim.ts'
+import { type ClaimEntry, decodeEntry, type Entry, idOf, isGenuine, signClaim, signNotice } from './claim.ts'
 import { MembersError } from './errors.ts'
-import { type Book, claimsOf, digestOf, isNews, merge, viewOf } from './merge.ts'
+import { type Book, changesView, claimsOf, digestOf, isNews, merge, viewOf } from './merge.ts'
 
 export interface RollDeps {
   signer: Signer
@@ -32,7 +32,9 @@ export class Roll {
   readonly #stop = new AbortController()
   #standing: Standing
   #book: Book = new Map()
-  #view: View
+  #claims: readonly ClaimEntry[] | undefined
+  #ids: ReadonlySet<string> | undefined
+  #view: View | undefined
   #digest: Uint8Array | undefined
   #onNews: OnNews = () => {}
   readonly #unsaved = new Map<PeerId, Entry>()
@@ -44,7 +46,6 @@ export class Roll {
   constructor(deps: RollDeps, standing: Standing) {
     this.#deps = deps
     this.#standing = standing
-    this.#view = viewOf(this.#book)
   }
 
   /** Reads what was kept. Entries that are damaged are dropped: others have them. */
@@ -58,8 +59,7 @@ export class Roll {
         log.warn(`what was kept of member ${key.slice(prefix.length)} is damaged: ${sentenceOf(error)}`)
       }
     }
-    this.#book = merge(this.#book, entries).book
-    this.#view = viewOf(this.#book)
+    this.#hold(merge(this.#book, entries).book, { view: true })
   }
 
   listen(onNews: OnNews): void {
@@ -72,7 +72,14 @@ export class Roll {
 
   /** The same object until it changes. */
   get view(): View {
+    this.#view ??= viewOf(this.#book)
     return this.#view
+  }
+
+  /** Of all entries; the same object until the book changes. */
+  get ids(): ReadonlySet<string> {
+    this.#ids ??= new Set([...this.#book.values()].map(({ id }) => id))
+    return this.#ids
   }
 
   get digest(): Uint8Array {
@@ -94,17 +101,21 @@ export class Roll {
     return this.#book.get(peer)?.kind === 'forgotten'
   }
 
-  claims(): ClaimEntry[] {
-    return claimsOf(this.#book)
+  /** Sorted by PeerId; the same object until the book changes. */
+  claims(): readonly ClaimEntry[] {
+    this.#claims ??= claimsOf(this.#book)
+    return this.#claims
   }
 
   /** Takes genuine entries that are news, and tells which. What is garbled or forged is dropped. */
   learn(encoded: Iterable<Uint8Array>, by?: PeerId): Entry[] {
     const entries: Entry[] = []
     for (const bytes of encoded) {
+      // Most of what is heard is known word for word.
+      if (this.ids.has(idOf(bytes))) continue
       try {
         const entry = decodeEntry(bytes)
-        // A signature costs a hundred times what the comparison does, and most of what is heard is known.
+        // A signature costs a hundred times what the comparison does.
         if (!isNews(this.#book, entry)) {
           if (!this.#book.has(entry.peer)) this.#noRoom(entry)
           continue
@@ -116,6 +127,7 @@ export class Roll {
         this.#deps.log.debug(sentenceOf(error))
       }
     }
+    if (entries.length === 0) return entries
     const news = this.#take(entries, by)
     for (const entry of news) this.#unsaved.set(entry.peer, entry)
     if (news.length > 0) void this.save()
@@ -202,13 +214,18 @@ export class Roll {
   #take(entries: Entry[], by: PeerId | undefined): Entry[] {
     const { book, news } = merge(this.#book, entries)
     if (news.length === 0) return news
-    this.#book = book
-    this.#digest = undefined
-    const view = viewOf(book)
-    const changed = view.epoch !== this.#view.epoch
-    if (changed) this.#view = view
-    this.#onNews({ entries: news, by, view: changed })
+    const view = news.some((entry) => changesView(this.#book.get(entry.peer), entry))
+    this.#hold(book, { view })
+    this.#onNews({ entries: news, by, view })
     return news
+  }
+
+  #hold(book: Book, { view }: { view: boolean }): void {
+    this.#book = book
+    this.#claims = undefined
+    this.#ids = undefined
+    this.#digest = undefined
+    if (view) this.#view = undefined
   }
 
   #genuine(entry: Entry): Entry {

@@ -31,6 +31,12 @@ interface Carried {
 
 export class Rumours {
   readonly #carried = new Map<string, Carried>()
+  /** The same, by how often they were told. */
+  readonly #told: Map<string, Carried>[] = []
+
+  get size(): number {
+    return this.#carried.size
+  }
 
   addOpinion(opinion: Opinion): void {
     const { peer, incarnation, liveness, from } = opinion
@@ -43,7 +49,7 @@ export class Rumours {
   addEntry(entry: Entry): void {
     for (const [key, { about, incarnation }] of this.#carried) {
       if (about !== entry.peer || incarnation === undefined) continue
-      if (entry.kind === 'forgotten' || incarnation < entry.claim.incarnation) this.#carried.delete(key)
+      if (entry.kind === 'forgotten' || incarnation < entry.claim.incarnation) this.#delete(key)
     }
     const sizeBytes = entry.bytes.byteLength + 3
     if (sizeBytes > limits.rumourBytesMax) return
@@ -53,23 +59,43 @@ export class Rumours {
   /** What to tell now, least told first. `living` is the number of members. */
   pick(living: number): Rumour[] {
     const most = limits.rumourRounds * Math.ceil(Math.log2(living + 1))
-    const picked: Rumour[] = []
+    const picked = this.#leastTold()
+    for (const [key, carried] of picked) {
+      this.#delete(key)
+      if (carried.sent + 1 < most) this.#add(key, { ...carried, sent: carried.sent + 1 })
+    }
+    return picked.map(([, { rumour }]) => rumour)
+  }
+
+  #leastTold(): [string, Carried][] {
+    const picked: [string, Carried][] = []
     let room = limits.rumourBytesMax
-    for (const [key, carried] of [...this.#carried].sort(([, a], [, b]) => a.sent - b.sent)) {
-      if (carried.sizeBytes > room) continue
-      room -= carried.sizeBytes
-      picked.push(carried.rumour)
-      if (++carried.sent >= most) this.#carried.delete(key)
+    for (const level of this.#told) {
+      for (const [key, carried] of level) {
+        // What has no room now goes first the next time.
+        if (carried.sizeBytes > room) return picked
+        room -= carried.sizeBytes
+        picked.push([key, carried])
+      }
     }
     return picked
   }
 
   #add(key: string, carried: Carried): void {
-    this.#carried.delete(key)
+    this.#delete(key)
     this.#carried.set(key, carried)
+    this.#told[carried.sent] ??= new Map()
+    this.#told[carried.sent]!.set(key, carried)
     if (this.#carried.size <= limits.rumoursMax) return
-    const [oldest] = this.#carried.keys()
-    this.#carried.delete(oldest!)
+    const [mostTold] = this.#told.findLast(({ size }) => size > 0)!.keys()
+    this.#delete(mostTold!)
+  }
+
+  #delete(key: string): void {
+    const carried = this.#carried.get(key)
+    if (!carried) return
+    this.#carried.delete(key)
+    this.#told[carried.sent]!.delete(key)
   }
 }
 

@@ -86,7 +86,7 @@ export class Fabric {
   /** True while what one machine sends gets to the other. */
   reaches(from: Machine, to: Machine): boolean {
     const awake = (machine: Machine) => machine.isOn && !machine.host?.clock.asleep
-    return awake(from) && awake(to) && !this.#cuts.has(`${from.address}>${to.address}`)
+    return awake(from) && awake(to) && (this.#cuts.size === 0 || !this.#cuts.has(`${from.address}>${to.address}`))
   }
 
   /** To be called after a machine went off or on, slept or woke. */
@@ -104,7 +104,7 @@ export class Fabric {
   /** Two points of a zone are half a millisecond apart, two zones 4 to 40. */
   #baseMs(from: Machine, to: Machine): number {
     if (from.zone === to.zone) return 0.5
-    const pair = [from.zone, to.zone].sort().join(' ')
+    const pair = from.zone < to.zone ? `${from.zone} ${to.zone}` : `${to.zone} ${from.zone}`
     const known = this.#delays.get(pair)
     if (known !== undefined) return known
     const delayMs = 4 + this.random.unit() * 36
@@ -182,6 +182,8 @@ export class Line {
   readonly #hosts: [Host, Host]
   readonly #open: Set<Host>
   readonly streams = new Set<Stream>()
+  /** Round trip, as it was measured when the line was new. */
+  readonly latencyMs: number
   #parked: Lane[] = []
   #givingUp: (() => void)[] | undefined
 
@@ -189,6 +191,7 @@ export class Line {
     this.#fabric = fabric
     this.#hosts = [from, to]
     this.#open = new Set([from, to])
+    this.latencyMs = 2 * fabric.delayMs(from.machine, to.machine)
   }
 
   /** False once one end has given it up. */
@@ -202,12 +205,6 @@ export class Line {
 
   other(host: Host): Host {
     return this.#hosts[0] === host ? this.#hosts[1] : this.#hosts[0]
-  }
-
-  /** Round trip without loss or queues, for what identify and ping would have measured. */
-  latencyMs(): number {
-    const [a, b] = this.#hosts
-    return a.machine.zone === b.machine.zone ? 1 : 2 * this.#fabric.delayMs(a.machine, b.machine)
   }
 
   /** A number in [0, 1) from the seed. */
@@ -258,7 +255,7 @@ export class Line {
   #reset(gone: Host): void {
     const from = this.other(gone)
     const isTold = this.#fabric.reaches(from.machine, gone.machine) && this.#fabric.reaches(gone.machine, from.machine)
-    if (isTold && this.#open.has(from)) from.clock.timer(this.latencyMs(), () => this.#close(from))
+    if (isTold && this.#open.has(from)) from.clock.timer(this.latencyMs, () => this.#close(from))
   }
 
   reachChanged(): void {

@@ -38,9 +38,13 @@ export class SimulatedNetwork implements Network, Host {
   readonly #fabric: Fabric
   readonly #book: Map<PeerId, string[]>
   readonly #handlers = new Map<string, Handler>()
+  /** What others see of them: always the same list. */
+  readonly #protocols: string[] = []
   readonly #listeners = new Set<PeerListener>()
   /** Open lines by peer, oldest first. */
   readonly #lines = new Map<PeerId, Peered[]>()
+  /** What that looks like; undefined when it has changed. */
+  #connected: Connected[] | undefined
   readonly #dials = new Map<string, Promise<Line>>()
   #state: 'on' | 'closed' | 'dead' = 'on'
 
@@ -59,17 +63,18 @@ export class SimulatedNetwork implements Network, Host {
   }
 
   connected(): Connected[] {
-    return [...this.#lines].map(([peer, [first]]) => {
+    this.#connected ??= [...this.#lines].map(([peer, [first]]) => {
       const other = first!.line.other(this)
       return {
         peer,
         addresses: [other.machine.address],
         direction: first!.direction,
         relayed: false,
-        latencyMs: first!.line.latencyMs(),
-        protocols: other instanceof SimulatedNetwork ? [...other.#handlers.keys()] : [],
+        latencyMs: first!.line.latencyMs,
+        protocols: other instanceof SimulatedNetwork ? other.#protocols : [],
       }
     })
+    return this.#connected
   }
 
   async connect(target: string | PeerInfo, options: Abortable = {}): Promise<PeerId> {
@@ -96,7 +101,11 @@ export class SimulatedNetwork implements Network, Host {
     handle: (channel: Channel) => Promise<void>,
   ): Promise<() => Promise<void>> {
     this.#handlers.set(protocol, { streamsMax, handle })
-    return async () => void this.#handlers.delete(protocol)
+    this.#protocols.push(protocol)
+    return async () => {
+      this.#handlers.delete(protocol)
+      this.#protocols.splice(this.#protocols.indexOf(protocol), 1)
+    }
   }
 
   onPeer(listen: PeerListener): () => void {
@@ -133,6 +142,7 @@ export class SimulatedNetwork implements Network, Host {
   opened(line: Line, direction: 'in' | 'out'): void {
     const other = line.other(this)
     const lines = this.#lines.get(other.self) ?? []
+    this.#connected = undefined
     lines.push({ line, direction })
     this.#lines.set(other.self, lines)
     this.#book.set(other.self, [other.machine.address])
@@ -141,6 +151,7 @@ export class SimulatedNetwork implements Network, Host {
 
   closed(line: Line): void {
     const peer = line.other(this).self
+    this.#connected = undefined
     const left = (this.#lines.get(peer) ?? []).filter((peered) => peered.line !== line)
     if (left.length > 0) this.#lines.set(peer, left)
     else if (this.#lines.delete(peer)) this.#tell({ peer, connected: false })

@@ -51,6 +51,8 @@ export async function startMember(ports: MachinePorts): Promise<MemberProgram> {
   const stopMeeting = meetInviters(ports)
   return {
     epoch: () => organs.members.view().epoch,
+    untold: () => organs.members.untold,
+    notAlive: () => organs.members.members().flatMap(({ peer, liveness }) => (liveness === 'alive' ? [] : [peer])),
     livenessOf: (peer) => organs.members.member(peer)?.liveness,
     async [Symbol.asyncDispose]() {
       stopMeeting()

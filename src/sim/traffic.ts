@@ -1,5 +1,6 @@
 // What membership costs and how fast it notices, by the size of the cluster. Every size is simulated with the real members
-// and nothing else on the wire: all join, the cluster comes to rest, and bytes are counted; then one machine loses power.
+// and nothing else on the wire: all join, the cluster comes to rest, which is when nobody passes on news of those who have
+// joined, and bytes are counted; then one machine loses power.
 import { systemClock } from '../base/clock.ts'
 import { silentLog } from '../base/log.ts'
 import type { Liveness } from '../core/member.ts'
@@ -9,6 +10,10 @@ import { Cluster, type SimulatedPeer, type StartProgram } from './cluster.ts'
 /** A program of which only membership matters. */
 export interface MemberProgram extends AsyncDisposable {
   epoch(): string
+  /** News that it still passes on. */
+  untold(): number
+  /** Others that it suspects or thinks dead. */
+  notAlive(): PeerId[]
   livenessOf(peer: PeerId): Liveness | undefined
 }
 
@@ -21,12 +26,14 @@ export interface TrafficOptions {
 
 export interface TrafficPoint {
   members: number
-  /** Sent by one member on average while nothing happens, headers included. */
+  /** Sent by one member on average while the cluster is at rest, headers included. */
   bytesPerSecond: number
   /** Sent by the busiest member. */
   bytesPerSecondMost: number
   /** From the first start until all have one epoch. */
   joinedSeconds: number
+  /** From the first start until nobody passes on any more who has joined. */
+  restSeconds: number
   /** From the loss of a machine until half of the others, and all of them, think it dead. */
   noticedByHalfSeconds: number
   noticedByAllSeconds: number
@@ -38,10 +45,12 @@ export interface TrafficPoint {
 
 const zones = 5
 const joinLimitMs = 10 * 60_000
-const restMs = 30_000
+const restLimitMs = 20 * 60_000
 const countedMs = 60_000
 const noticeLimitMs = 120_000
 const pollMs = 250
+/** A suspicion lasts longer. */
+const alarmsPollMs = 2_000
 
 type Peer = SimulatedPeer<MemberProgram>
 
@@ -73,11 +82,12 @@ async function measure(
   const isJoined = () => new Set(cluster.running().map((peer) => programOf(peer).epoch())).size === 1
   await until(cluster, joinLimitMs, isJoined)
   const joinedSeconds = time.nowMs / 1000
-  await time.run(restMs)
+  await until(cluster, restLimitMs, () => cluster.running().every((peer) => programOf(peer).untold() === 0))
+  const restSeconds = time.nowMs / 1000
   const before = cluster.peers.map(({ machine }) => machine.sentBytes)
   const alarms = new Set<string>()
-  for (let passedMs = 0; passedMs < countedMs; passedMs += 1_000) {
-    await time.run(1_000)
+  for (let passedMs = 0; passedMs < countedMs; passedMs += alarmsPollMs) {
+    await time.run(alarmsPollMs)
     for (const alarm of alarmsOf(cluster.peers)) alarms.add(alarm)
   }
   const rates = cluster.peers.map(({ machine }, index) => ((machine.sentBytes - before[index]!) / countedMs) * 1000)
@@ -95,6 +105,7 @@ async function measure(
     bytesPerSecond: rates.reduce((sum, rate) => sum + rate, 0) / members,
     bytesPerSecondMost: Math.max(...rates),
     joinedSeconds,
+    restSeconds,
     noticedByHalfSeconds,
     noticedByAllSeconds,
     falseAlarms: alarms.size,
@@ -107,9 +118,9 @@ async function until(cluster: Cluster<MemberProgram>, limitMs: number, isDone: (
 
 function alarmsOf(peers: readonly Peer[]): string[] {
   return peers.flatMap((peer) =>
-    peers.flatMap((other) =>
-      programOf(peer).livenessOf(other.peer) === 'alive' || other === peer ? [] : [`${peer.name} of ${other.name}`],
-    ),
+    programOf(peer)
+      .notAlive()
+      .map((other) => `${peer.name} of ${other}`),
   )
 }
 

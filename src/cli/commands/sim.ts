@@ -82,18 +82,28 @@ async function simMembers(output: Output, signal: AbortSignal, flags: Record<str
     signal,
     say: (sentence) => output.say(sentence),
   })
-  const heads = ['members', 'B/s each', 'B/s busiest', 'joined in s', 'half know in s', 'all know in s', 'false alarms']
+  const heads = [
+    'members',
+    'B/s each',
+    'B/s busiest',
+    'joined in s',
+    'at rest in s',
+    'half know in s',
+    'all know in s',
+    'false alarms',
+  ]
   const rows = points.map((point) => [
     point.members,
     Math.round(point.bytesPerSecond),
     Math.round(point.bytesPerSecondMost),
     point.joinedSeconds.toFixed(1),
+    point.restSeconds.toFixed(1),
     point.noticedByHalfSeconds.toFixed(1),
     point.noticedByAllSeconds.toFixed(1),
     point.falseAlarms,
   ])
   const lines = [heads, ...rows].map((row) => row.map((cell) => String(cell).padStart(15)).join(''))
   const explained =
-    'sent by each member at rest, headers included; then one machine loses power: when others think it dead'
+    'all join at once; sent by each member in a minute at rest, when the news of that are told, headers included; then one machine loses power: when others think it dead'
   await output.result({ points }, `${lines.join('\n')}\n${explained}`)
 }
