@@ -49,10 +49,10 @@ export class Faults {
   readonly gone = new Set<Peer>()
   /** Machines that are lost, and to be forgotten. */
   readonly #lost = new Set<Peer>()
+  /** How many members are still to be told to forget one. */
+  #untold = 0
   /** Peers that hand their data off. One that is interrupted is a member again when it starts. */
   readonly leaving = new Set<Peer>()
-  /** Changes of the ring that are still to come: members that have left and come back, machines to be forgotten. */
-  #ringChangesDue = 0
 
   constructor({ cluster, history, random, workload }: FaultsDeps, { trouble }: FaultsOptions) {
     this.#cluster = cluster
@@ -89,10 +89,10 @@ export class Faults {
     this.#rejoinShare = trouble === 'churn' ? 0.9 : 0.5
   }
 
-  /** True when every member's program is up, and nobody is about to join or leave. */
+  /** True when every member's program is up and nobody leaves, or is to be forgotten: the ring stays as it is. */
   get isIdle(): boolean {
-    const isStill = this.leaving.size + this.#ringChangesDue === 0 && [...this.gone].every(({ run }) => !run)
-    return isStill && this.#members().every(({ run }) => run?.program !== undefined)
+    if (this.leaving.size > 0 || this.#untold > 0) return false
+    return this.#members().every(({ run }) => run?.program !== undefined)
   }
 
   /** Does one thing to somebody. */
@@ -108,7 +108,7 @@ export class Faults {
     for (const peer of this.#cluster.peers) this.#start(peer)
     // Whoever was told to forget a machine may have lost its disk before it told anybody else: `members` still shows it, and
     // people forget it once more.
-    for (const lost of this.#lost) this.#changeRingLater(forgetAgainMs, () => this.#tellToForget(lost))
+    for (const lost of this.#lost) this.#haveForgotten(lost, forgetAgainMs)
   }
 
   #crash(peer: Peer, { power }: { power: boolean }): void {
@@ -208,8 +208,7 @@ export class Faults {
       this.gone.add(peer)
       await this.#cluster.stop(peer)
       this.#workload.abandon(peer)
-      if (this.#random.unit() < this.#rejoinShare)
-        this.#changeRingLater(this.#between(500, 10_000), () => this.#rejoin(peer))
+      if (this.#random.unit() < this.#rejoinShare) this.#later(this.#between(500, 10_000), () => this.#rejoin(peer))
     }
     void done().catch((error: unknown) => {
       this.#history.event(`${peer.name} could not leave: ${error}`)
@@ -233,16 +232,23 @@ export class Faults {
     this.gone.add(peer)
     this.wiped.add(peer.name)
     this.#lost.add(peer)
-    this.#changeRingLater(this.#between(2_000, 15_000), () => this.#tellToForget(peer))
+    this.#haveForgotten(peer, this.#between(2_000, 15_000))
+  }
+
+  #haveForgotten(lost: Peer, delayMs: number): void {
+    this.#untold++
+    this.#later(delayMs, () => this.#tellToForget(lost))
   }
 
   #tellToForget(lost: Peer): void {
     const [teller] = this.#cluster.running().filter((peer) => !this.gone.has(peer) && !peer.run!.clock.asleep)
-    if (!teller) return void this.#changeRingLater(1_000, () => this.#tellToForget(lost))
+    if (!teller) return void this.#later(1_000, () => this.#tellToForget(lost))
     this.#history.event(`${teller.name} forgets ${lost.name}`)
     const told = teller.run!.program!.forget(lost.peer)
-    void told.catch((error) => {
-      if (codeOf(error) !== 'MEMBER_UNKNOWN') this.#changeRingLater(1_000, () => this.#tellToForget(lost))
+    const settled = () => void this.#untold--
+    void told.then(settled, (error) => {
+      if (codeOf(error) === 'MEMBER_UNKNOWN') settled()
+      else this.#later(1_000, () => this.#tellToForget(lost))
     })
   }
 
@@ -269,14 +275,6 @@ export class Faults {
 
   #members(): Peer[] {
     return this.#cluster.peers.filter((peer) => !this.gone.has(peer))
-  }
-
-  #changeRingLater(delayMs: number, act: () => void): void {
-    this.#ringChangesDue++
-    this.#later(delayMs, () => {
-      this.#ringChangesDue--
-      act()
-    })
   }
 
   #later(delayMs: number, act: () => void): void {
