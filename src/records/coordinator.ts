@@ -186,11 +186,12 @@ export class Coordinator {
   }
 
   #issuers(plan: Plan): PeerId[] {
-    const { self } = this.#deps.membership
+    const { membership, rings } = this.#deps
+    const { self } = membership
     const owners = plan.groups[0]!.owners
     if (owners.includes(self)) return [self]
     const live = (liveness: string) => owners.filter((owner) => plan.livenessOf(owner) === liveness)
-    const standIns = plan.standIns.length > 0 && this.#stays() ? [...plan.standIns, self] : plan.standIns
+    const standIns = plan.standIns.length > 0 && rings.stays ? [...plan.standIns, self] : plan.standIns
     const others = [...live('alive'), ...live('suspect'), ...standIns]
     return [...new Set(plan.isPatient ? [...others, ...live('dead')] : others)]
   }
@@ -210,7 +211,7 @@ export class Coordinator {
     if (present.length === 0) throw tooFewOwners(level ?? 'quorum', 0)
     const standIns = rings.standIns(partition).filter((peer) => livenessOf(peer) === 'alive')
     // The last resort is this peer itself, whatever it holds otherwise; but who leaves takes nothing with it.
-    const isLone = this.#stays() && !present.includes(membership.self) && !standIns.includes(membership.self)
+    const isLone = rings.stays && !present.includes(membership.self) && !standIns.includes(membership.self)
     return {
       groups: [
         { owners: present, need: need(present.length) },
@@ -221,12 +222,6 @@ export class Coordinator {
       isPatient: isStrict || level !== undefined,
       livenessOf,
     }
-  }
-
-  /** False while this peer leaves, and after: what it kept now would go with it. */
-  #stays(): boolean {
-    const { membership } = this.#deps
-    return membership.member(membership.self)?.state === 'joined'
   }
 
   #counts(peer: PeerId, plan: Plan): boolean {

@@ -207,7 +207,9 @@ class OpenRecords implements Records {
   }
 
   drained(): boolean {
-    return this.#parts.handOff.toHandOver().length === 0 && this.pendingHints() === 0
+    const { handOff, replica, rings } = this.#parts
+    if (handOff.toHandOver().length > 0 || this.pendingHints() > 0) return false
+    return replica.changing().every((key) => rings.isOwner(partitionOf(key)))
   }
 
   status(): ReturnType<Records['status']> {

@@ -83,6 +83,11 @@ export class Replica {
     return this.#deps.table.get(rowOf(kinds.owned, partitionOf(key), key))
   }
 
+  /** Keys whose record is about to change here. */
+  changing(): IteratorObject<string> {
+    return this.#queues.keys()
+  }
+
   isStandInFor(key: string): boolean {
     return this.#stoodIn.has(key)
   }
@@ -237,12 +242,13 @@ export class Replica {
     { onDecided, onLost }: { onDecided?: (bytes: Uint8Array) => void; onLost?: () => void } = {},
   ): Promise<Stored> {
     const partition = partitionOf(key)
+    // As it was asked for: what comes to an owner is an owner's, and handed over, even if the ring changes before its turn.
+    const isOwner = this.#deps.rings.isOwner(partition)
     return this.exclusively(key, async () => {
       const rows = this.#rows(partition, key)
       const before = this.#setOf(key, rows)
       const set = await decide(before, partition)
       const bytes = encodeSet(set)
-      const isOwner = this.#deps.rings.isOwner(partition)
       if (!isOwner && !rows.stoodIn) this.#requireStandInRoom()
       const operations = this.hints.operations(key, missing)
       const old = isOwner ? rows.owned : rows.stoodIn

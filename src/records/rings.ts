@@ -76,6 +76,12 @@ export class Rings {
     return owners
   }
 
+  /** False while this peer leaves, and after: what it took for others now would go with it. */
+  get stays(): boolean {
+    const { membership } = this.#deps
+    return membership.member(membership.self)?.state === 'joined'
+  }
+
   isOwner(partition: number, peer: PeerId = this.#deps.membership.self): boolean {
     return this.owners(partition).includes(peer)
   }

@@ -103,6 +103,14 @@ function requireFilled({ isFilling }: Presence): void {
   })
 }
 
+// Whoever was asked to stand in while it still stayed may begin to leave before its turn comes.
+function requireStay({ rings }: ServeDeps): void {
+  if (rings.stays) return
+  throw new RecordsError('RING_CHANGED', 'this peer leaves the cluster and keeps nothing more for others', {
+    retryable: true,
+  })
+}
+
 /** Issues a write as this peer; `onDecided` hears what is on its way to the disk. Throws like `act`. */
 export async function issueHere(
   deps: ServeDeps,
@@ -113,6 +121,7 @@ export async function issueHere(
   const isOwner = deps.rings.isOwner(partitionOf(write.key))
   if (!isOwner && missing.length === 0)
     throw new RecordsError('RECORD_INVALID', `this peer does not own '${write.key}'`)
+  if (!isOwner) requireStay(deps)
   const stored = await deps.replica.issue(write, missing, onDecided)
   deps.onIssued(write.key, stored)
   return { type: 'record', set: stored.bytes, isOwner }
@@ -130,6 +139,7 @@ async function putHere(
     const isOwned = rings.isOwner(partitionOf(key))
     isOwner &&= isOwned
     if (!isOwned && missing.length === 0) return null
+    if (!isOwned) requireStay(deps)
     if (known && !replica.bytesOf(key)) return null
     const { bytes } = await replica.merge(key, set, missing)
     return tells && !sameBytes(bytes, set) ? bytes : null
