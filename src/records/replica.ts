@@ -242,10 +242,12 @@ export class Replica {
     { onDecided, onLost }: { onDecided?: (bytes: Uint8Array) => void; onLost?: () => void } = {},
   ): Promise<Stored> {
     const partition = partitionOf(key)
-    // As it was asked for: what comes to an owner is an owner's, and handed over, even if the ring changes before its turn.
-    const isOwner = this.#deps.rings.isOwner(partition)
+    const wasOwner = this.#deps.rings.isOwner(partition)
     return this.exclusively(key, async () => {
       const rows = this.#rows(partition, key)
+      // What comes to an owner is an owner's even if the ring changes before its turn, and so is what is kept for nobody in
+      // particular: it will be handed over. A stand-in's copy without a hint would stay.
+      const isOwner = wasOwner || (missing.length === 0 && !rows.stoodIn)
       const before = this.#setOf(key, rows)
       const set = await decide(before, partition)
       const bytes = encodeSet(set)

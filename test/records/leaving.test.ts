@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { partitionOf } from '../../src/core/keyspace.ts'
+import type { PeerId } from '../../src/core/peer.ts'
 import { ringOf, viewOf } from '../../src/placement/ring.ts'
 import { bytes, Cluster, values } from './cluster.ts'
 
@@ -73,4 +74,19 @@ test('whoever has begun to leave when its turn comes to stand in keeps nothing',
   await assert.rejects(cluster.run(put), { code: 'QUORUM_UNAVAILABLE' })
   assert.equal(cluster.records('d').drained(), true)
   assert.deepEqual([...cluster.records('d').local()], [])
+})
+
+test('whoever has handed records over keeps nothing of them, also if their new owners had more', async () => {
+  await using cluster = await Cluster.of([...rest, 'd'], { copies: 2, gossip: false })
+  const ring = ringOf(cluster.peer('d').membership.view())
+  const all = Array.from({ length: 20 }, (_, index) => `key/${index}`)
+  const keys = all.filter((key) => ring.owners(partitionOf(key), 2).includes('d' as PeerId))
+  cluster.partition(['d'], rest)
+  for (const key of keys)
+    for (const name of ['a', 'd']) await cluster.run(cluster.records(name).put(key, bytes(name), { context: 'none' }))
+  cluster.claim('d', { state: 'leaving' })
+  cluster.heal()
+  await cluster.settled()
+  assert.deepEqual([...cluster.records('d').local()], [])
+  for (const key of keys) assert.deepEqual(values(await cluster.run(cluster.records('a').get(key))), ['a', 'd'])
 })
