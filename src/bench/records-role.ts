@@ -121,7 +121,10 @@ async function openMember(command: RecordsCommand & { do: 'open' }): Promise<Ben
   const tables = { members: store.table('members'), records: store.table('records') }
   const { network, broadcast, signer, admission } = host
   const { members, records } = scope.use(
-    await openCluster({ ...common, network, broadcast, signer, admission, tables }, { zone, capacity, copies }),
+    await openCluster(
+      { ...common, network, broadcast, signer, admission, tables },
+      { zone, capacity, copies, isInvited: bootstrap.length > 0 },
+    ),
   )
   const echo = await openCalls(
     { ...common, network },

@@ -33,6 +33,8 @@ export interface ClusterOptions {
   capacity: number
   /** Copies of each record. */
   copies: number
+  /** True if this peer came into a cluster that was there. */
+  isInvited: boolean
 }
 
 export interface ClusterOrgans extends AsyncDisposable {
@@ -46,13 +48,13 @@ export interface ClusterOrgans extends AsyncDisposable {
 /** Opens both organs and starts their background work. */
 export async function openCluster(ports: ClusterPorts, options: ClusterOptions): Promise<ClusterOrgans> {
   await using scope = new Scope()
-  const { copies } = options
+  const { copies, isInvited } = options
   const opened = scope.use(await openMembership(ports, options))
   const { members } = opened
   const laws = ports.laws?.(realLaws) ?? realLaws
   const deps = { ...ports, laws, membership: members, table: ports.tables.records, openCalls: callsOf(ports) }
-  const records = scope.use(await openRecords(deps, { copies }))
-  const loops = [...opened.loops, ...runWorkers(scope, ports, records.workers)]
+  const records = scope.use(await openRecords(deps, { copies, isInvited }))
+  const loops = [...opened.loops, ...run(scope, ports, records.workers)]
   const owners = (partition: number) => ringOf(members.view()).owners(partition, copies)
   const closing = scope.move()
   return { members, records, loops, owners, [Symbol.asyncDispose]: () => closing.close() }
@@ -66,18 +68,16 @@ export async function openMembership(
   await using scope = new Scope()
   const deps = { ...ports, table: ports.tables.members, openCalls: callsOf(ports) }
   const members = scope.use(await openMembers(deps, { zone, capacity }))
-  const loops = runWorkers(scope, ports, members.workers)
+  const loops = run(scope, ports, members.workers)
   const closing = scope.move()
   return { members, loops, [Symbol.asyncDispose]: () => closing.close() }
 }
 
-/** Opens the calls of a protocol over the network. */
-export function callsOf({ network, clock, log }: Pick<ClusterPorts, 'network' | 'clock' | 'log'>) {
+function callsOf({ network, clock, log }: Pick<ClusterPorts, 'network' | 'clock' | 'log'>) {
   return (options: { protocol: string; answer: AnswerCall }) => openCalls({ network, clock, log }, options)
 }
 
-/** Starts the loops, which end with the scope. */
-export function runWorkers(
+function run(
   scope: Scope,
   { clock, log }: Pick<ClusterPorts, 'clock' | 'log'>,
   workers: readonly Worker[],

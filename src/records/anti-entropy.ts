@@ -40,9 +40,8 @@ export class AntiEntropyWorker implements Worker {
   }
 
   async step(signal: AbortSignal): Promise<StepResult> {
-    const { random, membership, presence } = this.#deps
+    const { random, presence } = this.#deps
     const peer = this.#next()
-    const holders = membership.view().members.filter((member) => member.capacity > 0 && member.peer !== membership.self)
     if (peer) {
       const partitions = await this.compareWith(peer, signal)
       // They agree on the ring, or they would not have compared.
@@ -50,10 +49,7 @@ export class AntiEntropyWorker implements Worker {
       await presence.met(replica.tree.held().every((partition) => rings.isOwner(partition)))
       this.#doing = partitions === 0 ? `the same as ${peer}` : `mended ${partitions} partitions with ${peer}`
     } else this.#doing = 'no other owner is there to compare with'
-    await presence.compared(
-      peer,
-      holders.map((member) => member.peer),
-    )
+    await presence.compared(peer)
     if (presence.isFilling) return { next: 'later', delayMs: times.fillEveryMs }
     // Not in step with everybody else.
     return { next: 'later', delayMs: times.antiEntropyEveryMs * (0.5 + random.unit()) }

@@ -6,21 +6,28 @@ import { decode, encode } from '@ipld/dag-cbor'
 import type { Clock } from '../base/clock.ts'
 import { times } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
-import type { Table } from '../core/ports.ts'
+import type { Membership, Table } from '../core/ports.ts'
 import { countField } from './fields.ts'
 import { filledRow, presenceRow } from './rows.ts'
 
+export interface PresenceDeps {
+  membership: Membership
+  table: Table
+  clock: Clock
+}
+
 export class Presence {
-  readonly #table: Table
-  readonly #clock: Clock
+  readonly #deps: PresenceDeps
+  readonly #isInvited: boolean
   #lastMs: number | undefined
   #wasAway = false
   /** Members that a new store has compared with; undefined once it has met all. */
   #met: Set<PeerId> | undefined
 
-  constructor({ table, clock }: { table: Table; clock: Clock }) {
-    this.#table = table
-    this.#clock = clock
+  constructor(deps: PresenceDeps, { isInvited }: { isInvited: boolean }) {
+    const { table } = deps
+    this.#deps = deps
+    this.#isInvited = isInvited
     const row = table.get(presenceRow)
     this.#met = table.get(filledRow) ? undefined : new Set()
     this.#lastMs = row ? countField(decode(row), 'time') : undefined
@@ -28,7 +35,7 @@ export class Presence {
 
   /** True from a long absence until this peer has met another owner and holds nothing that others own alone. */
   get wasAway(): boolean {
-    this.#wasAway ||= this.#lastMs !== undefined && this.#clock.nowMs() - this.#lastMs > times.absenceMs
+    this.#wasAway ||= this.#lastMs !== undefined && this.#deps.clock.nowMs() - this.#lastMs > times.absenceMs
     return this.#wasAway
   }
 
@@ -37,12 +44,16 @@ export class Presence {
     return this.#met !== undefined
   }
 
-  /** All is the same as at `peer` now; `others` are all that hold partitions. */
-  async compared(peer: PeerId | undefined, others: readonly PeerId[]): Promise<void> {
+  /** All is the same as at `peer` now; undefined if there is nobody to compare with. */
+  async compared(peer: PeerId | undefined): Promise<void> {
+    const { membership, table } = this.#deps
     if (!this.#met) return
+    // Whoever was invited is never alone: it has not heard of the others yet, or a crash has made it forget them.
+    if (this.#isInvited && membership.claims().length < 2) return
     if (peer) this.#met.add(peer)
-    if (!others.every((other) => this.#met?.has(other))) return
-    await this.#table.write([{ put: filledRow, value: new Uint8Array(0) }])
+    const isOpen = (other: PeerId) => other !== membership.self && !this.#met?.has(other)
+    if (membership.view().members.some((member) => member.capacity > 0 && isOpen(member.peer))) return
+    await table.write([{ put: filledRow, value: new Uint8Array(0) }])
     this.#met = undefined
   }
 
@@ -50,9 +61,10 @@ export class Presence {
   async met(isClear: boolean): Promise<void> {
     if (this.wasAway && !isClear) return
     this.#wasAway = false
-    const nowMs = Math.max(0, Math.round(this.#clock.nowMs()))
+    const { clock, table } = this.#deps
+    const nowMs = Math.max(0, Math.round(clock.nowMs()))
     if (this.#lastMs !== undefined && Math.abs(nowMs - this.#lastMs) < times.presenceEveryMs) return
     this.#lastMs = nowMs
-    await this.#table.write([{ put: presenceRow, value: encode(nowMs) }])
+    await table.write([{ put: presenceRow, value: encode(nowMs) }])
   }
 }

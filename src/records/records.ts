@@ -37,7 +37,7 @@ const protocol = '/potluck/records/1.0.0'
 const writeIdBytes = 12
 
 /** Opens this peer's part of the records. Its workers run only when something runs them. Closing leaves the table as it is. */
-export async function openRecords(deps: RecordsDeps, { copies }: RecordsOptions): Promise<Records> {
+export async function openRecords(deps: RecordsDeps, { copies, isInvited }: RecordsOptions): Promise<Records> {
   await using opening = new Scope()
   const { membership, signer, clock, random, log, laws = realLaws } = deps
   const table = new GroupedTable(deps.table)
@@ -49,9 +49,8 @@ export async function openRecords(deps: RecordsDeps, { copies }: RecordsOptions)
   const verifier = new Verifier(signer)
   const replica = new Replica({ table, dots, rings, laws, verifier, clock })
   const acceptor = new Acceptor({ table, replica, verifier })
-  const presence = new Presence({ table, clock })
-  // Alone there is nobody to compare with.
-  if (membership.view().members.every(({ peer }) => peer === membership.self)) await presence.compared(undefined, [])
+  const presence = new Presence({ membership, table, clock }, { isInvited })
+  await presence.compared(undefined)
   const watchers = new Watchers({ log, laws })
   const followers = new Followers({ replica, log })
   replica.onChange = (key, set) => {

@@ -25,6 +25,8 @@ export interface RecordsDeps {
 export interface RecordsOptions {
   /** N: owners of each key, or as many as hold anything. */
   copies: number
+  /** True if this peer was invited by others: until it has heard of them it does not know who owns what. */
+  isInvited: boolean
 }
 
 /** How many answers a call waits for; `quorum` is more than half of the owners. */

@@ -40,7 +40,7 @@ export async function startPeer(ports: MachinePorts, options: PeerOptions): Prom
   const laws = plantedLaws(options.plant)
   const organs = await openCluster(
     { ...clusterPorts(ports), ...(laws && { laws }) },
-    { zone, capacity, copies: options.copies },
+    { zone, capacity, copies: options.copies, isInvited: ports.invitedBy.length > 0 },
   )
   return new PeerProgram(organs, ports, meetInviters(ports))
 }

@@ -301,7 +301,9 @@ export class Cluster implements AsyncDisposable {
       openCalls,
     }
     const { laws, copies = 3 } = this.#options
-    peer.records = await this.run(openRecords({ ...deps, ...(laws && { laws }) }, { copies }))
+    peer.records = await this.run(
+      openRecords({ ...deps, ...(laws && { laws }) }, { copies, isInvited: this.peers.size > 1 }),
+    )
     if (this.#options.workers ?? true)
       for (const worker of peer.records.workers) {
         const loop = new WorkerLoop({ worker, clock, log })

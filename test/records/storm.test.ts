@@ -56,6 +56,25 @@ test('a wiped disk is filled again, and does not vouch for anything before', asy
   assert.deepEqual(values(await cluster.run(cluster.records('b').get('k', { r: 'all' }))), ['2'])
 })
 
+test('a member that was invited and knows of nobody yet is not alone, and decides nothing', async () => {
+  await using cluster = await Cluster.of(['a', 'b'])
+  await cluster.run(cluster.records('a').put('k', bytes('1'), { strict: true }))
+  const c = await cluster.add('c', [])
+  await assert.rejects(cluster.run(c.records.put('k', bytes('2'), { ifVersion: 'none' })), {
+    code: 'QUORUM_UNAVAILABLE',
+  })
+  await assert.rejects(cluster.run(c.records.get('k', { strict: true })), { code: 'QUORUM_UNAVAILABLE' })
+  assert.deepEqual((await cluster.run(c.records.put('other', bytes('2')))).from.owners, ['c'])
+  await cluster.settled()
+  cluster.claim('a', {}, ['c'])
+  cluster.claim('b', {}, ['c'])
+  cluster.claim('c', {})
+  await cluster.settled()
+  assert.deepEqual(values(await cluster.run(c.records.get('k', { strict: true }))), ['1'])
+  await cluster.run(c.records.put('k', bytes('3'), { strict: true }))
+  assert.deepEqual(values(await cluster.run(cluster.records('a').get('other', { r: 'all' }))), ['2'])
+})
+
 test('after a crash no dot comes twice, and what was acknowledged is there', async () => {
   await using cluster = await Cluster.of(['a'])
   const versions = new Set<string>()
