@@ -49,8 +49,8 @@ export class Faults {
   readonly gone = new Set<Peer>()
   /** Machines that are lost, and to be forgotten. */
   readonly #lost = new Set<Peer>()
-  /** How many members are still to be told to forget one. */
-  #untold = 0
+  /** Members that are still to be forgotten, and those that have left and are still to come back. */
+  #toCome = 0
   /** Peers that hand their data off. One that is interrupted is a member again when it starts. */
   readonly leaving = new Set<Peer>()
 
@@ -89,9 +89,9 @@ export class Faults {
     this.#rejoinShare = trouble === 'churn' ? 0.9 : 0.5
   }
 
-  /** True when every member's program is up and nobody leaves, or is to be forgotten: the ring stays as it is. */
+  /** True when every member's program is up and nobody leaves, is to be forgotten or to come back: the ring stays as it is. */
   get isIdle(): boolean {
-    if (this.leaving.size > 0 || this.#untold > 0) return false
+    if (this.leaving.size > 0 || this.#toCome > 0) return false
     return this.#members().every(({ run }) => run?.program !== undefined)
   }
 
@@ -206,9 +206,11 @@ export class Faults {
       this.#history.event(`${peer.name} has left`)
       this.leaving.delete(peer)
       this.gone.add(peer)
+      this.#toCome++
       await this.#cluster.stop(peer)
       this.#workload.abandon(peer)
       if (this.#random.unit() < this.#rejoinShare) this.#later(this.#between(500, 10_000), () => this.#rejoin(peer))
+      else this.#toCome--
     }
     void done().catch((error: unknown) => {
       this.#history.event(`${peer.name} could not leave: ${error}`)
@@ -217,6 +219,7 @@ export class Faults {
   }
 
   #rejoin(peer: Peer): void {
+    this.#toCome--
     if (!this.gone.delete(peer)) return
     this.#history.event(`${peer.name} comes back to the cluster`)
     this.#start(peer)
@@ -236,7 +239,7 @@ export class Faults {
   }
 
   #haveForgotten(lost: Peer, delayMs: number): void {
-    this.#untold++
+    this.#toCome++
     this.#later(delayMs, () => this.#tellToForget(lost))
   }
 
@@ -245,7 +248,7 @@ export class Faults {
     if (!teller) return void this.#later(1_000, () => this.#tellToForget(lost))
     this.#history.event(`${teller.name} forgets ${lost.name}`)
     const told = teller.run!.program!.forget(lost.peer)
-    const settled = () => void this.#untold--
+    const settled = () => void this.#toCome--
     void told.then(settled, (error) => {
       if (codeOf(error) === 'MEMBER_UNKNOWN') settled()
       else this.#later(1_000, () => this.#tellToForget(lost))
