@@ -54,7 +54,7 @@ export async function openCluster(ports: ClusterPorts, options: ClusterOptions):
   const laws = ports.laws?.(realLaws) ?? realLaws
   const deps = { ...ports, laws, membership: members, table: ports.tables.records, openCalls: callsOf(ports) }
   const records = scope.use(await openRecords(deps, { copies, isInvited }))
-  const loops = [...opened.loops, ...run(scope, ports, records.workers)]
+  const loops = [...opened.loops, ...runWorkers(scope, ports, records.workers)]
   const owners = (partition: number) => ringOf(members.view()).owners(partition, copies)
   const closing = scope.move()
   return { members, records, loops, owners, [Symbol.asyncDispose]: () => closing.close() }
@@ -68,16 +68,18 @@ export async function openMembership(
   await using scope = new Scope()
   const deps = { ...ports, table: ports.tables.members, openCalls: callsOf(ports) }
   const members = scope.use(await openMembers(deps, { zone, capacity }))
-  const loops = run(scope, ports, members.workers)
+  const loops = runWorkers(scope, ports, members.workers)
   const closing = scope.move()
   return { members, loops, [Symbol.asyncDispose]: () => closing.close() }
 }
 
-function callsOf({ network, clock, log }: Pick<ClusterPorts, 'network' | 'clock' | 'log'>) {
+/** Opens the calls of a protocol over the network. */
+export function callsOf({ network, clock, log }: Pick<ClusterPorts, 'network' | 'clock' | 'log'>) {
   return (options: { protocol: string; answer: AnswerCall }) => openCalls({ network, clock, log }, options)
 }
 
-function run(
+/** Starts the loops, which end with the scope. */
+export function runWorkers(
   scope: Scope,
   { clock, log }: Pick<ClusterPorts, 'clock' | 'log'>,
   workers: readonly Worker[],

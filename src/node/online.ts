@@ -4,17 +4,23 @@ import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import { Scope } from '../base/scope.ts'
-import { WorkerLoop } from '../base/worker.ts'
+import type { Worker, WorkerLoop } from '../base/worker.ts'
 import type { LinksOf } from '../core/ports.ts'
+import { measureDag } from '../files/dag.ts'
 import { newSecret } from '../net/admission.ts'
 import { type Host, openHost } from '../net/host.ts'
 import { newIdentity } from '../net/identity.ts'
 import type { Rotations } from '../net/rotation.ts'
 import { decodeSecrets } from '../net/secrets.ts'
+import { Collecting } from '../store/collecting.ts'
+import { diskSpace } from '../store/disk-space.ts'
 import type { Store } from '../store/open.ts'
+import { Scrub } from '../store/scrub.ts'
 import { assemble, type Organs } from './assemble.ts'
+import { runWorkers } from './cluster.ts'
 import type { Config } from './config.ts'
 import type { Home } from './home.ts'
+import { rootsOf } from './roots.ts'
 import { openClusterRotations } from './rotate.ts'
 import { version } from './version.ts'
 
@@ -32,6 +38,8 @@ export interface Online extends AsyncDisposable {
   /** Undefined in an open network. */
   readonly rotations: Rotations | undefined
   readonly organs: Organs
+  /** All background work. */
+  readonly loops: readonly WorkerLoop[]
 }
 
 /** Starts host and organs. Makes identity and cluster secret at the first start. */
@@ -54,7 +62,8 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
       },
     ),
   )
-  const organs = scope.use(
+  const collecting = new Collecting({ store, space: () => diskSpace(home.path), clock, log }, config)
+  const organs: Organs = scope.use(
     await assemble(
       {
         ...deps,
@@ -63,27 +72,37 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
         broadcast: host.broadcast,
         signer: host.signer,
         admission: host.admission,
+        roots: rootsOf(store.pins),
+        measure: async (cid, options) => (await measureDag(store, cid, options)).dagBytes,
+        onLetGo: () => collecting.soon(),
         tables: {
           announcements: store.table('announcements'),
           ipns: store.table('ipns'),
           members: store.table('members'),
           records: store.table('records'),
+          replicas: store.table('replicas'),
         },
       },
-      { ...config, isInvited: config.bootstrap.length > 0, private: secret !== undefined },
+      {
+        ...config,
+        isInvited: config.bootstrap.length > 0,
+        private: secret !== undefined,
+        graceMs: config['repair.grace'],
+        concurrency: config['repair.concurrency'],
+        backgroundRate: config['repair.rate'] || undefined,
+      },
     ),
   )
   const rotations = secret
     ? scope.use(await openClusterRotations({ home, host, membership: organs.members, clock, random, log }))
     : undefined
-  if (rotations) {
-    const loop = new WorkerLoop({ worker: rotations, clock, log })
-    loop.start()
-    scope.defer(() => loop.stop())
-  }
+  // Work that needs the host or the disk, and so is none of the organs'.
+  const scrub = new Scrub({ store, table: store.table('scrub'), clock, log, onRot: () => organs.replicas.mend() })
+  const housekeeping: Worker[] = [collecting, scrub, ...(rotations ? [rotations] : [])]
+  const loops = [...organs.loops, ...runWorkers(scope, deps, housekeeping)]
   for (const pin of store.pins.list()) await organs.announcer.announce(pin.cid)
   const closing = scope.move()
-  return { host, organs, rotations, [Symbol.asyncDispose]: () => closing.close() }
+  return { host, organs, rotations, loops, [Symbol.asyncDispose]: () => closing.close() }
 }
 
 async function readOrMake(

@@ -70,8 +70,7 @@ export async function openRecords(deps: RecordsDeps, { copies, isInvited }: Reco
     onIssued: (key, stored) => gossip?.tell(key, stored),
   }
   const calls = opening.use(await deps.openCalls({ protocol, answer: answerCalls(serving) }))
-  const local = (request: Parameters<typeof act>[1]) => act(serving, request, membership.self)
-  const peers = new Peers({ membership, rings, calls, local })
+  const peers = new Peers({ membership, rings, calls, local: (request) => act(serving, request, membership.self) })
   const parts = {
     ...deps,
     table,

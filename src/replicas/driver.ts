@@ -4,7 +4,6 @@
 // its part in few messages.
 import { abortable } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
-import { sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { StepResult, Worker } from '../base/worker.ts'
 import { limits, times } from '../core/limits.ts'
@@ -15,11 +14,12 @@ import { ringOf } from '../placement/ring.ts'
 import type { Candidate } from './choose.ts'
 import type { ClusterTime } from './cluster-time.ts'
 import { type Driven, hear, isConfirmed, newDriven } from './driven.ts'
-import type { Holding, Progress } from './messages.ts'
+import type { Progress } from './messages.ts'
 import type { Peers } from './peers.ts'
 import { copiesOf, elsewhereOf, encodePin, type Pin, pinOf, withoutWishes } from './pin.ts'
 import { type Plan, planPin, type Standing } from './plan.ts'
 import type { Presence } from './presence.ts'
+import { addTo, carryOut, type Round } from './round.ts'
 import type { PinRecord, PinRecords } from './words.ts'
 
 export interface DriverDeps {
@@ -30,15 +30,6 @@ export interface DriverDeps {
   time: ClusterTime
   clock: Clock
   log: Log
-}
-
-/** What one round does. */
-interface Round {
-  asks: Map<PeerId, { driven: Driven; holding: Holding }[]>
-  releases: Map<PeerId, Driven[]>
-  writes: { driven: Driven; pin: Pin }[]
-  /** Ended so long ago that nobody can bring them back. */
-  removals: Driven[]
 }
 
 export class DriverWorker implements Worker {
@@ -122,9 +113,25 @@ export class DriverWorker implements Worker {
     }
   }
 
-  /** Something is to be looked at again. */
+  /** Something has happened to a pin: it is looked at in the next round, and closely for a while. */
+  stir(key: string): void {
+    this.#due.add(key)
+    this.stirring()
+  }
+
+  /** Something has come of what was asked: it is asked again soon. */
+  stirring(): void {
+    this.#unsettledEveryMs = times.pinsUnsettledMs
+  }
+
+  /** Something did not work: it is tried again. */
+  again(key: string): void {
+    this.#unsettled.add(key)
+  }
+
+  /** Something is to be looked at at once. */
   doubt(key: string): void {
-    this.#stir(key)
+    this.stir(key)
     this.wake()
   }
 
@@ -182,7 +189,7 @@ export class DriverWorker implements Worker {
     const due = this.#due
     this.#due = new Set()
     const round = this.#decide(due)
-    await abortable(this.#carryOut(round, signal), signal)
+    await abortable(carryOut(this.#deps, round, this, signal), signal)
     if (this.#due.size > 0) return { next: 'now' }
     return {
       next: 'later',
@@ -269,79 +276,6 @@ export class DriverWorker implements Worker {
     }
   }
 
-  async #carryOut({ asks, releases, writes, removals }: Round, signal: AbortSignal): Promise<void> {
-    const asking = [...asks].map(([peer, list]) => this.#ask(peer, list, signal))
-    const releasing = [...releases].map(([peer, list]) => this.#release(peer, list, signal))
-    await Promise.all([...asking, ...releasing])
-    const { records } = this.#deps
-    const acts = [
-      ...writes.map(({ driven, pin }) => ({ driven, act: () => this.#put(driven, pin, signal) })),
-      ...removals.map((driven) => ({
-        driven,
-        act: () => records.remove(driven.key, { context: driven.context, signal }),
-      })),
-    ]
-    for (let at = 0; at < acts.length; at += limits.pinWritesInFlight)
-      await Promise.all(acts.slice(at, at + limits.pinWritesInFlight).map((one) => this.#try(one)))
-  }
-
-  async #ask(peer: PeerId, list: { driven: Driven; holding: Holding }[], signal: AbortSignal): Promise<void> {
-    const { peers, clock } = this.#deps
-    list.sort((a, b) => a.holding.others - b.holding.others)
-    for (let at = 0; at < list.length; at += limits.pinsCarried) {
-      const part = list.slice(at, at + limits.pinsCarried)
-      try {
-        const request = { kind: 'hold', holdings: part.map(({ holding }) => holding) } as const
-        const { progress } = await peers.ask(peer, request, 'progress', { signal })
-        for (const [index, { driven }] of part.entries()) {
-          const one = progress[index]
-          if (!one) continue
-          const before = driven.said.get(peer)
-          hear(driven, peer, one, clock.monotonicMs())
-          if (one.state !== before?.state) this.#stir(driven.key)
-          else if (one.doneBytes !== before.doneBytes) this.#unsettledEveryMs = times.pinsUnsettledMs
-        }
-      } catch (error) {
-        this.#deps.log.debug(`${peer} did not say how far it is: ${sentenceOf(error)}`)
-        for (const { driven } of part) {
-          driven.said.delete(peer)
-          this.#unsettled.add(driven.key)
-        }
-        return
-      }
-    }
-  }
-
-  async #release(peer: PeerId, list: Driven[], signal: AbortSignal): Promise<void> {
-    for (let at = 0; at < list.length; at += limits.pinsCarried) {
-      const part = list.slice(at, at + limits.pinsCarried)
-      try {
-        await this.#deps.peers.ask(peer, { kind: 'release', keys: part.map(({ key }) => key) }, 'noted', { signal })
-        for (const driven of part) {
-          driven.released = new Set([...driven.released, peer])
-          // Who failed its audits is remembered, or it would be chosen again.
-          if ((driven.said.get(peer)?.failedAudits ?? 0) === 0) driven.said.delete(peer)
-          this.#stir(driven.key)
-        }
-      } catch (error) {
-        return this.#deps.log.debug(`${peer} was not told what it need not hold: ${sentenceOf(error)}`)
-      }
-    }
-  }
-
-  #put({ key, context }: Driven, pin: Pin, signal: AbortSignal): Promise<unknown> {
-    return this.#deps.records.put(key, encodePin(pin), { context, signal })
-  }
-
-  async #try({ driven, act }: { driven: Driven; act: () => Promise<unknown> }): Promise<void> {
-    try {
-      await act()
-    } catch (error) {
-      this.#deps.log.debug(`the record of ${driven.pin.cid} was not written: ${sentenceOf(error)}`)
-      this.#unsettled.add(driven.key)
-    }
-  }
-
   #standing(driven: Driven, peer: PeerId): Standing {
     const { presence, clock } = this.#deps
     const said = driven.said.get(peer)
@@ -374,14 +308,8 @@ export class DriverWorker implements Worker {
     this.#didSee = sees
     for (const driven of this.#pins.values()) {
       for (const peer of back) driven.said.delete(peer)
-      this.#stir(driven.key)
+      this.stir(driven.key)
     }
-  }
-
-  /** Something has happened to a pin: it is looked at in the next round, and closely for a while. */
-  #stir(key: string): void {
-    this.#due.add(key)
-    this.#unsettledEveryMs = times.pinsUnsettledMs
   }
 
   #forget(key: string): void {
@@ -393,10 +321,4 @@ export class DriverWorker implements Worker {
 
 function without(peers: ReadonlySet<PeerId>, peer: PeerId): ReadonlySet<PeerId> {
   return peers.has(peer) ? new Set([...peers].filter((other) => other !== peer)) : peers
-}
-
-function addTo<K, V>(map: Map<K, V[]>, key: K, value: V): void {
-  const list = map.get(key)
-  if (list) list.push(value)
-  else map.set(key, [value])
 }
