@@ -21,6 +21,17 @@ const potluck = fileURLToPath(new URL('../src/cli/launch.js', import.meta.url))
 const names = ['anna', 'ben', 'carla', 'dan', 'eve']
 const zoneOf = (name: string) => (['anna', 'ben', 'carla'].includes(name) ? 'attic' : 'cellar')
 
+const copies = 3
+/** How long a holder may be away here before another takes its place. */
+const grace = '2s'
+const graceText = '2 s'
+
+interface Added {
+  cid: string
+  size: number
+  blocks: number
+}
+
 interface DemoPeer {
   name: string
   home: string
@@ -49,42 +60,45 @@ async function demo(given: string[]): Promise<void> {
   for (const path of given) await lstat(path)
   step('Five peers start, each with a home and an identity of its own; the first makes a private cluster')
   const peers = await startCluster()
-  const [anna, ben, carla, dan, eve] = peers as [DemoPeer, DemoPeer, DemoPeer, DemoPeer, DemoPeer]
 
   const sources = given.length > 0 ? given.map((path) => resolve(path)) : [await makeFolder()]
-  step(`anna adds ${sources.map((path) => basename(path)).join(', ')}`)
-  for (const source of sources) {
-    const addStartedMs = performance.now()
-    const added = (await json(anna, 'add', '--hidden', source))[0] as { cid: string; size: number; blocks: number }
-    const seconds = (performance.now() - addStartedMs) / 1000
-    say(
-      `${added.cid}: ${formatSize(added.size)} in ${added.blocks} blocks, durable after ${formatTime(seconds * 1000)}`,
-    )
-    await share(source, added, anna, [ben, carla], eve)
-    await nameIt(basename(source), added.cid, anna, dan)
-  }
+  for (const source of sources) await keepAndShare(source, peers)
 }
 
-async function share(
-  source: string,
-  { cid, size }: { cid: string; size: number },
-  anna: DemoPeer,
-  holders: DemoPeer[],
-  eve: DemoPeer,
-): Promise<void> {
-  step(`${holders.map((peer) => peer.name).join(' and ')} keep copies too`)
-  for (const holder of holders) await json(holder, 'pin', 'add', cid)
+async function keepAndShare(source: string, peers: DemoPeer[]): Promise<void> {
+  const anna = peers[0] as DemoPeer
+  step(`anna adds ${basename(source)}, and asks for three copies on different machines`)
+  const addStartedMs = performance.now()
+  const wish = ['--copies', `${copies}`, '--wait', `${copies}`]
+  const added = (await json(anna, 'add', '--hidden', ...wish, source))[0] as Added
+  const seconds = (performance.now() - addStartedMs) / 1000
+  const { cid, size, blocks } = added
+  say(`${cid}: ${formatSize(size)} in ${blocks} blocks, on ${copies} machines after ${formatTime(seconds * 1000)}`)
+  const holders = await heldBy(anna, cid, peers)
+  say(`held by ${holders.map(({ name }) => `${name} (${zoneOf(name)})`).join(', ')}`)
+  if (new Set(holders.map(({ name }) => zoneOf(name))).size < 2) throw new Error('all copies are in one zone')
 
-  step('eve, who has none of it, asks the DHT who provides it')
+  const reader = peers.find((peer) => peer !== anna && !holders.includes(peer)) as DemoPeer
+  const victim = holders.find((peer) => peer !== anna) as DemoPeer
+  await fetchAndLose(source, added, { anna, holders, reader, victim })
+  await nameIt(basename(source), cid, anna, reader)
+  await watchRepair(cid, anna, victim, peers)
+}
+
+async function fetchAndLose(
+  source: string,
+  { cid, size }: Added,
+  { anna, holders, reader, victim }: { anna: DemoPeer; holders: DemoPeer[]; reader: DemoPeer; victim: DemoPeer },
+): Promise<void> {
+  step(`${reader.name}, who has none of it, asks the DHT who provides it`)
   const ids = new Map([anna, ...holders].map((peer) => [peer.peerId, peer.name]))
-  const found = await providersInDht(eve, cid, ids)
+  const found = await providersInDht(reader, cid, ids)
   say(`found through the DHT: ${found.map((peerId) => ids.get(peerId)).join(', ')}`)
 
-  const victim = holders[0] as DemoPeer
-  step(`eve fetches from all of them at once, and ${victim.name} is killed in the middle`)
+  step(`${reader.name} fetches from all of them at once, and ${victim.name} is killed in the middle`)
   const target = join(folder, 'fetched', basename(source))
   await mkdir(join(folder, 'fetched'), { recursive: true })
-  const got = await getAndKill(eve, cid, target, victim, size)
+  const got = await getAndKill(reader, cid, target, victim, size)
   say(
     `${formatSize(got.size)} in ${formatTime(got.seconds * 1000)} (${formatSize(got.size / Math.max(got.seconds, 0.001))}/s)`,
   )
@@ -95,28 +109,63 @@ async function share(
   const [before, after] = [await fingerprint(source), await fingerprint(target)]
   if (before.digest !== after.digest) throw new Error(`${target} differs from ${source}`)
   say(`${after.files} ${after.files === 1 ? 'file is' : 'files are'} the same, byte for byte`)
-  for (const peer of [anna, eve]) {
+  for (const peer of [anna, reader]) {
     const [verified] = (await json(peer, 'verify')) as [{ blocks: number; problems: unknown[] }]
     if (verified.problems.length > 0) throw new Error(`${peer.name} has ${verified.problems.length} damaged blocks`)
     say(`${peer.name}: ${verified.blocks} blocks, all as they should be`)
   }
-  step(`${victim.name} starts again: what it had acknowledged is still there`)
+}
+
+async function watchRepair(cid: string, anna: DemoPeer, victim: DemoPeer, peers: DemoPeer[]): Promise<void> {
+  step(`${victim.name} stays away, so the others bring the copies back (after ${graceText} here; 12 h unless told)`)
+  const repairStartedMs = performance.now()
+  const living = peers.filter((peer) => peer !== victim)
+  const now = await until('the copies are back', async () => {
+    const holders = await heldBy(anna, cid, living)
+    return holders.length === copies && holders
+  })
+  const tookMs = performance.now() - repairStartedMs
+  say(`${copies} copies again after ${formatTime(tookMs)}: ${now.map(({ name }) => name).join(', ')}`)
+
+  step(`${victim.name} starts again: what it had acknowledged is still there, and the extra copy goes`)
   Object.assign(victim, await startPeer(victim.name, victim.home))
   const [again] = (await json(victim, 'verify')) as [{ blocks: number; problems: unknown[] }]
   if (again.problems.length > 0) throw new Error(`${victim.name} has damaged blocks after the kill`)
   say(`${victim.name}: ${again.blocks} blocks, all as they should be`)
+  const settled = await until('the extra copy is dropped', async () => {
+    const holders = await heldBy(anna, cid, peers)
+    return holders.length === copies && holders.includes(victim) && holders
+  })
+  say(`held by ${settled.map(({ name }) => name).join(', ')}`)
 }
 
-async function nameIt(title: string, cid: string, anna: DemoPeer, dan: DemoPeer): Promise<void> {
+/** The peers among `peers` that hold it now, every block of it. */
+async function heldBy(asked: DemoPeer, cid: string, peers: DemoPeer[]): Promise<DemoPeer[]> {
+  const [{ holders }] = (await json(asked, 'status', cid)) as [{ holders: string[] }]
+  return peers.filter(({ peerId }) => holders.includes(peerId))
+}
+
+async function until<T>(what: string, look: () => Promise<T | false>): Promise<T> {
+  for (let attempt = 0; attempt < 120; attempt++) {
+    const seen = await look()
+    if (seen !== false) return seen
+    await wait(250)
+  }
+  throw new Error(`it took too long until ${what}`)
+}
+
+async function nameIt(title: string, cid: string, anna: DemoPeer, reader: DemoPeer): Promise<void> {
   const name = `demo/${title}`
-  step(`anna gives it a name, which the members keep; dan reads it with a quorum, and what it stands for by that name`)
+  step(
+    `anna gives it a name, which the members keep; ${reader.name} reads it with a quorum, and its content by that name`,
+  )
   const [set] = (await json(anna, 'name', 'set', name, cid, '-w', 'quorum')) as [{ acks: number; wanted: number }]
-  say(`'${name}' is durable on ${set.acks} of ${set.wanted} owners`)
-  const [got] = (await json(dan, 'name', 'get', name, '-r', 'quorum')) as [{ value: string; acks: number }]
-  if (got.value !== cid) throw new Error(`dan reads '${got.value}' instead of ${cid}`)
-  say(`dan hears the same from ${got.acks} owners`)
-  const entries = await json(dan, 'ls', name).catch(() => [])
-  say(`by that name dan sees ${entries.length === 0 ? 'a file' : `${entries.length} entries`}`)
+  say(`'${name}' is durable on ${set.acks} owners, where ${set.wanted} were asked for`)
+  const [got] = (await json(reader, 'name', 'get', name, '-r', 'quorum')) as [{ value: string; acks: number }]
+  if (got.value !== cid) throw new Error(`${reader.name} reads '${got.value}' instead of ${cid}`)
+  say(`${reader.name} hears the same from ${got.acks} owners`)
+  const entries = await json(reader, 'ls', name).catch(() => [])
+  say(`by that name ${reader.name} sees ${entries.length === 0 ? 'a file' : `${entries.length} entries`}`)
 }
 
 async function startCluster(): Promise<DemoPeer[]> {
@@ -134,12 +183,10 @@ async function startCluster(): Promise<DemoPeer[]> {
 }
 
 async function everybodyKnown(peer: DemoPeer): Promise<void> {
-  for (let attempt = 0; attempt < 80; attempt++) {
+  await until('all members see each other', async () => {
     const members = (await json(peer, 'members')) as { liveness: string }[]
-    if (members.filter(({ liveness }) => liveness === 'alive').length === names.length) return
-    await wait(250)
-  }
-  throw new Error(`${peer.name} does not see all members`)
+    return members.filter(({ liveness }) => liveness === 'alive').length === names.length
+  })
 }
 
 async function startPeer(name: string, home: string): Promise<DemoPeer> {
@@ -152,6 +199,8 @@ async function startPeer(name: string, home: string): Promise<DemoPeer> {
     '--no-upnp',
     '--zone',
     zoneOf(name),
+    '--repair-grace',
+    grace,
   ]
   const child = spawn(process.execPath, [potluck, '--home', home, '--json', '--quiet', 'start', ...flags], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -184,18 +233,16 @@ async function json(peer: DemoPeer, ...command: string[]): Promise<unknown[]> {
 }
 
 async function providersInDht(peer: DemoPeer, cid: string, wanted: Map<string, string>): Promise<string[]> {
-  for (let attempt = 0; attempt < 40; attempt++) {
+  return await until('the DHT knows all who have it', async () => {
     const found = (await json(peer, 'find', cid).catch(() => [])) as { peerId: string; via: string }[]
     const inDht = new Set(found.filter(({ via }) => via === 'dht').map(({ peerId }) => peerId))
-    if ([...wanted.keys()].every((peerId) => inDht.has(peerId)))
-      return [...inDht].filter((peerId) => wanted.has(peerId))
-    await wait(250)
-  }
-  throw new Error('the DHT does not know all who have it')
+    const isAll = [...wanted.keys()].every((peerId) => inDht.has(peerId))
+    return isAll && [...inDht].filter((peerId) => wanted.has(peerId))
+  })
 }
 
-async function getAndKill(eve: DemoPeer, cid: string, target: string, victim: DemoPeer, size: number) {
-  const remote = new RemotePeer(JSON.parse(await readFile(join(eve.home, 'api.json'), 'utf8')) as ApiFile)
+async function getAndKill(reader: DemoPeer, cid: string, target: string, victim: DemoPeer, size: number) {
+  const remote = new RemotePeer(JSON.parse(await readFile(join(reader.home, 'api.json'), 'utf8')) as ApiFile)
   let killed = false
   const got = await remote.get(cid, {
     output: target,

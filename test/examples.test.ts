@@ -19,11 +19,13 @@ after(() => rm(temporary, { recursive: true, force: true }))
 const expected: Record<string, { words: RegExp[] }> = {
   'demo.ts': {
     words: [
-      /found through the DHT: (?=.*anna)(?=.*ben)(?=.*carla)/,
-      /ben is gone after .* of 9\d\.\d MiB/,
-      /9\d\.\d MiB in .*\n(?: {4}.* came from (?:anna|ben|carla)\n)+/,
+      /on 3 machines after .*\n {2}held by (?=.*attic)(?=.*cellar)\w+ \(\w+\), \w+ \(\w+\), \w+ \(\w+\)\n/,
+      /found through the DHT: (?=.*anna)\w+, \w+, \w+/,
+      /(\w+) is gone after .* of 9\d\.\d MiB/,
+      /9\d\.\d MiB in .*\n(?: {4}.* came from \w+\n)+/,
       /202 files are the same, byte for byte/,
-      /eve: \d+ blocks, all as they should be/,
+      /3 copies again after .*: \w+, \w+, \w+\n/,
+      /(\w+) starts again: .*\n {2}\1: \d+ blocks, all as they should be\n {2}held by (?=.*\1)\w+, \w+, \w+\n/,
       /Every step held, in .*\./,
     ],
   },
