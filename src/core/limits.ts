@@ -476,8 +476,8 @@ export const times = {
   pinsPollMs: 10_000,
   /** A holder's word counts for so long before it is asked again. */
   pinsConfirmedMs: 3_600_000,
-  /** A member without room is asked again after this. */
-  fullAgainMs: 600_000,
+  /** A member without room, or that could not fetch, is asked again after this. */
+  unfitMs: 600_000,
   /** How often what is here is compared with the pins, though messages wake it. */
   keeperEveryMs: 600_000,
   /** Mean time between two audits of a holder. */

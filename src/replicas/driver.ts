@@ -279,9 +279,10 @@ export class DriverWorker implements Worker {
   #standing(driven: Driven, peer: PeerId): Standing {
     const { presence, clock } = this.#deps
     const said = driven.said.get(peer)
-    const isFull = said?.state === 'full' && clock.monotonicMs() - said.atMs < times.fullAgainMs
+    const isRecent = said !== undefined && clock.monotonicMs() - said.atMs < times.unfitMs
+    const isFull = said?.state === 'full' && isRecent
     const others = driven.pin.holders.some((other) => other !== peer && isConfirmed(driven, other))
-    const isFailing = said?.state === 'failing' && others
+    const isFailing = said?.state === 'failing' && isRecent && others
     return {
       holds: isConfirmed(driven, peer) && presence.seesPeer(peer),
       gone: presence.isGone(peer),

@@ -98,8 +98,9 @@ async function release(
       await peers.ask(peer, { kind: 'release', keys: part.map(({ key }) => key) }, 'noted', { signal })
       for (const driven of part) {
         driven.released = new Set([...driven.released, peer])
-        // Who failed its audits is remembered, or it would be chosen again.
-        if ((driven.said.get(peer)?.failedAudits ?? 0) === 0) driven.said.delete(peer)
+        // Who failed is remembered, or it would be chosen again at once.
+        const said = driven.said.get(peer)
+        if (said?.failedAudits === 0 && said.state !== 'failing') driven.said.delete(peer)
         outcomes.stir(driven.key)
       }
     } catch (error) {
