@@ -466,6 +466,8 @@ export const times = {
   holdRetryFirstMs: 5_000,
   /** Longest such wait: whoever has it may be back. */
   holdRetryMostMs: 300_000,
+  /** How often the queue of what is to be held is put in order at most: there may be very many. */
+  holdQueueMs: 1_000,
   /** How often a holder looks for work, though work wakes it. */
   holdPollMs: 60_000,
   /** How often pins that are not held as they should be are looked at, and their holders asked. */

@@ -32,6 +32,9 @@ export class HolderWorker implements Worker {
   readonly #fetching = new Map<Held, AbortController>()
   /** Held, and to be looked through since something is missing somewhere. */
   readonly #doubted = new Set<Held>()
+  /** What is to be fetched, the first at the end; put in order anew when something has come and some time has passed. */
+  #queue: Held[] = []
+  #queuedAtMs = Number.NEGATIVE_INFINITY
   readonly #running = new Set<Promise<void>>()
   #isClosed = false
   wake: () => void = () => {}
@@ -87,14 +90,16 @@ export class HolderWorker implements Worker {
 
   async step(_signal: AbortSignal): Promise<StepResult> {
     const nowMs = this.#deps.clock.monotonicMs()
-    let nextMs: number = times.holdPollMs
-    for (const held of this.#queue()) {
-      if (this.#fetching.size >= this.#concurrency || this.#isClosed) break
-      if (this.#fetching.has(held)) continue
-      if (held.retryAtMs > nowMs) nextMs = Math.min(nextMs, held.retryAtMs - nowMs)
-      else this.#start(held)
+    if (this.#queue.length === 0 || nowMs - this.#queuedAtMs >= times.holdQueueMs) this.#putInOrder(nowMs)
+    while (this.#fetching.size < this.#concurrency && !this.#isClosed) {
+      const held = this.#queue.pop()
+      if (!held) break
+      if (this.#isLacking(held) || this.#doubted.has(held)) this.#start(held)
     }
-    return { next: 'later', delayMs: nextMs }
+    return {
+      next: 'later',
+      delayMs: this.#fetching.size < this.#concurrency ? this.#untilNextMs(nowMs) : times.holdPollMs,
+    }
   }
 
   /** Stops every fetch; what has come is kept. */
@@ -104,11 +109,25 @@ export class HolderWorker implements Worker {
     await Promise.all(this.#running)
   }
 
-  /** What is to be fetched, the most endangered first, and of these the smallest. */
-  #queue(): Held[] {
-    const lacking = [...this.#deps.holdings.all()].filter(({ isHeld }) => !isHeld)
-    lacking.sort((a, b) => a.others - b.others || a.sizeBytes - b.sizeBytes || (a.key < b.key ? -1 : 1))
-    return [...lacking, ...this.#doubted]
+  /** The most endangered first, of these the smallest; what is whole and in doubt comes last. */
+  #putInOrder(nowMs: number): void {
+    const due = (held: Held) => held.retryAtMs <= nowMs && !this.#fetching.has(held)
+    const lacking = [...this.#deps.holdings.all()].filter((held) => this.#isLacking(held) && due(held))
+    lacking.sort((a, b) => b.others - a.others || b.sizeBytes - a.sizeBytes || (a.key < b.key ? 1 : -1))
+    this.#queue = [...[...this.#doubted].filter((held) => due(held) && held.isHeld), ...lacking]
+    this.#queuedAtMs = nowMs
+  }
+
+  #isLacking(held: Held): boolean {
+    return !held.isHeld && !this.#fetching.has(held) && this.#deps.holdings.get(held.key) === held
+  }
+
+  /** Until something that failed is tried again, or what has come meanwhile is put in order. */
+  #untilNextMs(nowMs: number): number {
+    let nextMs: number = times.holdPollMs
+    for (const held of this.#deps.holdings.all())
+      if (!held.isHeld && !this.#fetching.has(held)) nextMs = Math.min(nextMs, Math.max(0, held.retryAtMs - nowMs))
+    return Math.max(nextMs, this.#queuedAtMs + times.holdQueueMs - nowMs)
   }
 
   #start(held: Held): void {

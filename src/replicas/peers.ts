@@ -14,7 +14,7 @@ export interface PeersDeps {
   calls: () => Calls
   time: ClusterTime
   /** What this peer itself answers. */
-  local: (request: Request, from: PeerId, options: Abortable) => Promise<Answer>
+  local: (request: Request, from: PeerId) => Promise<Answer>
 }
 
 type Kind = Answer['kind']
@@ -37,7 +37,7 @@ export class Peers {
     const { self, calls, local, time } = this.#deps
     const answer =
       peer === self
-        ? await local(request, self, options)
+        ? await local(request, self)
         : decodeAnswer(await calls().call(peer, encodeRequest(request), options))
     if (peer !== self) time.heard(peer, answer.nowMs)
     this.#usedBytes.set(peer, answer.usedBytes)

@@ -67,7 +67,7 @@ export async function openReplicas(deps: ReplicasDeps, options: ReplicasOptions)
     self,
     calls: () => calls!,
     time,
-    local: (request, from, each) => act(serving, request, from, each),
+    local: (request, from) => act(serving, request, from),
   })
   const common = { ...deps, time, presence, holdings, peers }
   const driver: DriverWorker = new DriverWorker(common, options)

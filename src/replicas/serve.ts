@@ -1,6 +1,5 @@
 // Answering other members about pins. Only peers that have proven that they are members are answered at all; what they say of
 // the pins that this peer drives or holds is believed as far as an audit or a look at the record cannot show it wrong.
-import type { Abortable } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { AnswerCall, BlockReader, Membership } from '../core/ports.ts'
@@ -26,27 +25,24 @@ export interface ServeDeps {
 }
 
 export function answerCalls(deps: ServeDeps): AnswerCall {
-  return async (bytes, from, options) => {
+  return async (bytes, from) => {
     if (!deps.membership.proven(from))
       throw new ReplicasError(
         'NOT_MEMBER',
         'this peer has not seen a proof that you are a member; join the cluster first',
       )
-    return encodeAnswer(await act(deps, decodeRequest(bytes), from, options))
+    return encodeAnswer(await act(deps, decodeRequest(bytes), from))
   }
 }
 
 /** Does what a request asks, of this peer itself too. */
-export async function act(deps: ServeDeps, request: Request, from: PeerId, { signal }: Abortable): Promise<Answer> {
+export async function act(deps: ServeDeps, request: Request, from: PeerId): Promise<Answer> {
   const { clock, holdings, driver, holder, keeper, store } = deps
   const head = () => ({ nowMs: clock.nowMs(), usedBytes: holdings.usedBytes })
   switch (request.kind) {
     case 'hold': {
-      const progress = []
-      for (const holding of request.holdings) {
-        signal?.throwIfAborted()
-        progress.push(await holder.hold(holding))
-      }
+      // Together, so that they are made durable together.
+      const progress = await Promise.all(request.holdings.map((holding) => holder.hold(holding)))
       return { ...head(), kind: 'progress', progress }
     }
     case 'release':
