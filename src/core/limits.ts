@@ -489,8 +489,8 @@ export const times = {
   /** How often it is looked at how full store and disk are. */
   collectPollMs: 60_000,
   /** After pins of the cluster were removed their blocks go together, and a pin that is added again in time costs nothing. */
-  collectSoonMs: 60_000,
-  /** Least time between two collections: each reads the nodes of all pins. */
+  collectSoonMs: 15_000,
+  /** Least time between two collections for lack of room: each reads the nodes of all pins. */
   collectEveryMs: 3 * 60_000,
   /** Longest wait for the next collection when they bring little. */
   collectMostMs: 12 * 3_600_000,

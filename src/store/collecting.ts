@@ -33,6 +33,8 @@ export interface Holdings {
 /** The last collection: what was there when it began (releases) and ended (bytes). */
 export interface LastCollection extends Holdings {
   endedMs: number
+  /** How long it took. */
+  tookMs: number
   /** Collections in a row that brought little. */
   fruitless: number
 }
@@ -61,7 +63,7 @@ export class Collecting implements Worker {
     return this.#doing
   }
 
-  /** Pins have been removed: what only they kept goes, in a minute or so and together with what is removed by then. */
+  /** Pins have been removed: what only they kept goes in some seconds, together with what is removed by then. */
   soon(): void {
     if (this.#wantedMs !== undefined && !this.#running) return
     this.#wantedMs = this.#deps.clock.monotonicMs() + times.collectSoonMs
@@ -90,12 +92,14 @@ export class Collecting implements Worker {
     this.#running = true
     this.#doing = `collecting, because ${why}`
     try {
+      const startedMs = clock.monotonicMs()
       const collected = await store.gc({ signal })
       if (this.#wantedMs === wantedMs) this.#wantedMs = undefined
       const isFruitful = collected.bytes * limits.collectPart >= before
       const { ownBytes } = this.#holdings()
       const fruitless = isFruitful ? 0 : (this.#last?.fruitless ?? 0) + 1
-      this.#last = { endedMs: clock.monotonicMs(), fruitless, ownBytes, releases }
+      const endedMs = clock.monotonicMs()
+      this.#last = { endedMs, tookMs: endedMs - startedMs, fruitless, ownBytes, releases }
       this.#doing = outcome(collected)
       log.info(`${why}: ${this.#doing}`)
     } finally {
@@ -139,7 +143,9 @@ export function untilWorthwhileMs(last: LastCollection | undefined, now: Holding
 }
 
 function untilWantedMs(wantedMs: number, last: LastCollection | undefined, nowMs: number): number {
-  return Math.max(wantedMs, (last?.endedMs ?? Number.NEGATIVE_INFINITY) + times.collectEveryMs) - nowMs
+  if (!last) return wantedMs - nowMs
+  // Where reading all pins takes long, a fifth of the time goes into it at most.
+  return Math.max(wantedMs, last.endedMs + Math.max(times.collectSoonMs, 4 * last.tookMs)) - nowMs
 }
 
 function outcome({ blocks, bytes, incomplete }: Collected): string {
