@@ -3,9 +3,9 @@
 // tells both in the same shape. It copies nothing itself.
 import type { CID } from 'multiformats/cid'
 import type { Abortable } from '../base/abort.ts'
-import type { Clock } from '../base/clock.ts'
+import { type Clock, sleep } from '../base/clock.ts'
 import { codeOf, sentenceOf } from '../base/errors.ts'
-import { limits } from '../core/limits.ts'
+import { limits, times } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
 import { measureDag } from '../files/dag.ts'
 import { ReplicasError } from '../replicas/errors.ts'
@@ -69,8 +69,15 @@ export async function keep(keeper: Keeper, cid: CID, wish: KeepWish, { signal }:
   }
   const { dagBytes: sizeBytes } = await measureDag(keeper.store, cid, { signal })
   const { copies, expiresMs, offload: elsewhere } = wish
-  const status = await replicas.pin(cid, { copies, sizeBytes, expiresMs, elsewhere, signal })
-  return { ...infoOf(status), ...noteOf(keeper, wish) }
+  const pin = (elsewhere: boolean | undefined) => replicas.pin(cid, { copies, sizeBytes, expiresMs, elsewhere, signal })
+  try {
+    return { ...infoOf(await pin(elsewhere)), ...noteOf(keeper, wish) }
+  } catch (error) {
+    if (!elsewhere || !['COPIES_UNAVAILABLE', 'TOO_LARGE'].includes(codeOf(error) ?? '')) throw error
+    // Nobody else can have it, so it stays where it is.
+    await pin(false)
+    throw staying(cid, error)
+  }
 }
 
 /**
@@ -86,23 +93,38 @@ export async function settle(
   const replicas = replicasOf(keeper)
   const count = Math.max(wish.wait ?? 0, wish.offload ? (wish.copies ?? usualCopies(keeper)) : 0)
   if (!replicas || count === 0) return undefined
-  const wait = (count: number) =>
-    replicas.wait(cid, count, { signal, onProgress }).catch((error) => {
-      if (codeOf(error) !== 'COPIES_UNAVAILABLE') throw error
-      const why = `${cid} is kept here, and so many copies cannot be had: ${sentenceOf(error)}`
-      throw new ReplicasError('COPIES_UNAVAILABLE', why, { retryable: true, cause: error })
-    })
-  let status = await wait(count)
-  if (wish.offload) {
-    // One of the copies may be the one that is to go.
-    if (heldByOthers(keeper, status) < count) status = await wait(count + 1)
-    if (heldByOthers(keeper, status) < count)
-      throw new ReplicasError('COPIES_UNAVAILABLE', 'too few others hold it, so the copy stays here', {
-        retryable: true,
-      })
-    await replicas.letGo(cid)
-  }
+  const status = wish.offload
+    ? await waitForOthers(keeper, replicas, { cid, count, signal, onProgress })
+    : await replicas.wait(cid, count, { signal, onProgress })
+  if (wish.offload) await replicas.letGo(cid)
   return { ...infoOf(status), ...noteOf(keeper, wish) }
+}
+
+// A copy that this peer holds for the cluster, from an earlier pin, goes once another holder is found.
+async function waitForOthers(
+  keeper: Keeper,
+  replicas: Replicas,
+  { cid, count, signal, onProgress }: LongOptions & { cid: CID; count: number },
+): Promise<PinStatus> {
+  try {
+    for (;;) {
+      const possible = holdersPossible(keeper, keeper.organs?.members.self)
+      if (possible < count)
+        throw new ReplicasError('COPIES_UNAVAILABLE', `${count} others shall hold it, and there are ${possible}`, {
+          retryable: true,
+        })
+      const status = await replicas.wait(cid, count, { signal, onProgress })
+      if (heldByOthers(keeper, status) >= count) return status
+      await sleep(keeper.clock, times.pinWaitMs, signal)
+    }
+  } catch (error) {
+    throw codeOf(error) === 'COPIES_UNAVAILABLE' ? staying(cid, error) : error
+  }
+}
+
+function staying(cid: CID, cause: unknown): ReplicasError {
+  const code = codeOf(cause) === 'TOO_LARGE' ? 'TOO_LARGE' : 'COPIES_UNAVAILABLE'
+  return new ReplicasError(code, `${cid} stays here: ${sentenceOf(cause)}`, { retryable: true, cause })
 }
 
 function heldByOthers({ organs }: Keeper, { places }: PinStatus): number {
@@ -112,8 +134,8 @@ function heldByOthers({ organs }: Keeper, { places }: PinStatus): number {
 /** Throws NOT_PINNED. */
 export async function unkeep(keeper: Keeper, cid: CID, options: Abortable): Promise<PinInfo> {
   const wished = (await replicasOf(keeper)?.unpin(cid, options)) ?? false
-  const kept = await rootsIn(keeper).remove(cid)
-  if (!wished && !kept) throw notPinned(cid)
+  // What the cluster has kept, replicas let go of, on this peer too.
+  if (!wished && !(await rootsIn(keeper).remove(cid))) throw notPinned(cid)
   return { ...nowhere, cid: cid.toString(), copies: 0, held: 0, holders: [], state: 'held' }
 }
 

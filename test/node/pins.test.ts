@@ -120,7 +120,7 @@ test('offload waits for all that are wanted of the others, and then lets go', as
   assert.deepEqual(replicas.asked, [{ what: 'wait', count: 2 }, { what: 'let go' }], 'as many as there are others')
   replicas.asked.length = 0
   replicas.waits = [statusOf(cid, { places: [place('b'), place('c'), place('d')] })]
-  await settle(keeper({ others: 2 }), cid, { offload: true, copies: 3, wait: 1 }, {})
+  await settle(keeper({ others: 3 }), cid, { offload: true, copies: 3, wait: 1 }, {})
   assert.deepEqual(
     replicas.asked,
     [{ what: 'wait', count: 3 }, { what: 'let go' }],
@@ -129,24 +129,33 @@ test('offload waits for all that are wanted of the others, and then lets go', as
 })
 
 test('a copy of our own is none that lets us let go', async () => {
-  replicas.waits = [
-    statusOf(cid, { places: [place('b'), place('me')] }),
-    statusOf(cid, { places: [place('b'), place('c'), place('me')] }),
-  ]
-  await settle(keeper(), cid, { offload: true, copies: 2 }, {})
-  const waited = [2, 3].map((count) => ({ what: 'wait', count }))
+  const last = statusOf(cid, { places: [place('b'), place('c')] })
+  // A figure is not believed against the places.
+  const fetching = statusOf(cid, { held: 2, places: [place('b'), place('c', 'fetching')] })
+  replicas.waits = [statusOf(cid, { places: [place('b'), place('me')] }), fetching, last]
+  const settling = settle(keeper(), cid, { offload: true, copies: 2 }, {})
+  await clock.until(settling)
+  const waited = Array.from({ length: 3 }, () => ({ what: 'wait', count: 2 }))
   assert.deepEqual(replicas.asked, [...waited, { what: 'let go' }])
-  replicas.asked.length = 0
-  replicas.waits = [statusOf(cid, { held: 2, places: [place('b'), place('c', 'fetching')] })]
-  await assert.rejects(settle(keeper(), cid, { offload: true, copies: 2 }, {}), { code: 'COPIES_UNAVAILABLE' })
-  assert.deepEqual(replicas.asked, waited, 'a figure is not believed against the places')
 })
 
 test('what others cannot hold stays here, and the error says which it is', async () => {
   replicas.waits = [new ReplicasError('COPIES_UNAVAILABLE', 'nobody has room')]
-  const expected = { code: 'COPIES_UNAVAILABLE', message: new RegExp(`${cid} is kept here.*nobody has room`) }
+  const expected = { code: 'COPIES_UNAVAILABLE', message: new RegExp(`${cid} stays here: nobody has room`) }
   await assert.rejects(settle(keeper(), cid, { offload: true }, {}), expected)
+  const tooMany = settle(keeper({ others: 2 }), cid, { offload: true, copies: 3 }, {})
+  await assert.rejects(tooMany, { code: 'COPIES_UNAVAILABLE', message: /3 others shall hold it, and there are 2$/ })
   assert.deepEqual(replicas.asked, [{ what: 'wait', count: 3 }])
+})
+
+test('what replicas refuse to hold elsewhere is pinned here instead', async () => {
+  for (const code of ['COPIES_UNAVAILABLE', 'TOO_LARGE'] as const) {
+    replicas.asked.length = 0
+    replicas.refusal = new ReplicasError(code, 'it is too much')
+    await assert.rejects(keep(keeper(), cid, { offload: true }, {}), { code, message: /stays here: it is too much/ })
+    const elsewhere = replicas.asked.map(({ elsewhere }) => elsewhere)
+    assert.deepEqual(elsewhere, [true, false])
+  }
 })
 
 test('all pins of the cluster are listed, and what is kept here alone', async () => {
@@ -190,7 +199,8 @@ test('unpinning is of the whole cluster and of this peer', async () => {
   replicas.pins.set(String(cid), statusOf(cid))
   await roots.add(cid)
   assert.equal((await unkeep(keeper(), cid, {})).copies, 0)
-  assert.deepEqual([replicas.pins.size, roots.has(cid)], [0, false])
+  assert.deepEqual([replicas.pins.size, roots.has(cid)], [0, true], 'replicas let go of the root when they may')
+  await unkeep(keeper(), cid, {})
   assert.deepEqual(announcing, [`+${cid}`, `-${cid}`])
   await assert.rejects(unkeep(keeper(), cid, {}), { code: 'NOT_PINNED' })
 })
