@@ -6,6 +6,7 @@ import { mkdir, readdir, readFile, readlink, symlink, writeFile } from 'node:fs/
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { Program, type RunningPeer } from '../twins/program.ts'
+import { until } from '../twins/until.ts'
 
 const program = await Program.open()
 after(() => program[Symbol.asyncDispose]())
@@ -23,12 +24,13 @@ before(async () => {
   await writeFile(join(folder, 'empty.txt'), '')
   await symlink('../large.bin', join(folder, 'deep', 'link'))
   for (const name of odd) await writeFile(join(folder, 'deep', name), `named ${name}`)
+  // ben keeps nothing for others, so that what he reads comes from anna.
   ;[anna, ben] = (await program.cluster(['anna', 'ben'], '--capacity', '0')) as [RunningPeer, RunningPeer]
   const added = await anna.run('add', folder)
   assert.equal(added.code, 0, added.stderr)
   cid = String(added.lines[0]?.cid)
-  const { size, blocks } = added.lines[0] ?? {}
-  assert.deepEqual(added.lines, [{ cid, path: folder, size, blocks, skipped: 0, misnamed: 0, copies: 3, held: 0 }])
+  const { size, blocks, held } = added.lines[0] ?? {}
+  assert.deepEqual(added.lines, [{ cid, path: folder, size, blocks, skipped: 0, misnamed: 0, copies: 3, held }])
 })
 
 test('the first line of start says who and where', () => {
@@ -73,20 +75,43 @@ test('paths, ranges and listings', async () => {
   assert.equal(missing.stdout, '')
 })
 
-test('a pin keeps it through gc; without one it goes', async () => {
-  assert.equal((await ben.run('pin', 'add', cid, '--copies', '1', '--wait', '1')).code, 0)
-  await ben.run('gc')
-  assert.deepEqual(
-    (await ben.run('pin', 'ls')).lines.map((pin) => [pin.cid, pin.copies, pin.holders]),
-    [[cid, 3, [anna.peerId]]],
-  )
+test('a pin keeps it through gc; without one it goes, on every member', async () => {
+  const blocksOf = async (peer: RunningPeer) => {
+    await peer.run('gc')
+    const [{ store } = {}] = (await peer.run('status')).lines
+    return (store as { blocks: number }).blocks
+  }
+  assert.equal((await ben.run('pin', 'add', cid, '--wait', '1')).code, 0)
+  assert.ok((await blocksOf(ben)) > 0)
+  const [pin, ...others] = (await ben.run('pin', 'ls')).lines
+  assert.deepEqual([pin?.cid, pin?.copies, pin?.held, pin?.holders, others], [cid, 3, 1, [anna.peerId], []])
+  assert.match(String(pin?.why), /3 copies are wanted/)
+  const [page] = (await ben.run('status', cid)).lines
+  assert.deepEqual(page, pin)
   assert.equal((await ben.run('verify')).code, 0)
   assert.equal((await ben.run('pin', 'rm', cid)).code, 0)
-  assert.equal((await anna.run('pin', 'add', cid)).code, 0)
-  const collected = await ben.run('gc')
-  assert.ok(Number(collected.lines[0]?.bytes) > large.byteLength)
-  const status = await ben.run('status')
-  assert.equal(((status.lines[0]?.store ?? {}) as { blocks?: number }).blocks, 0)
+  await until('nothing of it is left', async () => (await blocksOf(ben)) + (await blocksOf(anna)) === 0)
+  assert.equal((await ben.run('pin', 'rm', cid)).code, 3)
+  assert.deepEqual((await anna.run('pin', 'ls')).lines, [])
+  assert.equal((await anna.run('add', folder)).lines[0]?.cid, cid)
+})
+
+test('copies that nobody can hold are asked for, told, and not waited for', async () => {
+  const [leaf] = (await anna.run('ls', cid)).lines.filter(({ name }) => name === 'large.bin')
+  const many = await anna.run('pin', 'add', String(leaf?.cid), '--copies', '4')
+  assert.equal(many.code, 0, many.stderr)
+  assert.match(many.stderr, /there is 1 member that can hold it; it gets a second copy when another joins/)
+  const waited = await anna.run('pin', 'add', String(leaf?.cid), '--copies', '4', '--wait', '2')
+  assert.equal(waited.code, 4, waited.stderr)
+  const offloaded = await anna.run('add', join(folder, 'large.bin'), '--offload')
+  assert.equal(offloaded.code, 4)
+  assert.match(offloaded.stderr, /stays here/)
+  assert.equal((await anna.run('gc')).code, 0)
+  const [preview] = (await anna.run('status', '--preview', 'leave')).lines
+  assert.deepEqual([preview?.change, preview?.peerId], ['leave', anna.peerId])
+  const used = (await ben.run('members')).lines.map(({ used }) => Number(used) > large.byteLength)
+  assert.deepEqual(used.toSorted(), [false, true])
+  assert.equal((await ben.run('pin', 'rm', String(leaf?.cid))).code, 0)
 })
 
 test('CAR out of one peer and into a store without a running peer', async () => {

@@ -64,7 +64,9 @@ export const registerAdd: Register = (parent) =>
         misnamed += added.misnamed
         const document = { ...added, path, ...(name !== undefined && { name }) }
         const named = name === undefined ? '' : `  named ${name}`
-        const copies = isPinned(added) && added.copies > 1 ? `  ${copiesText(added)}` : ''
+        // Without waiting nobody has confirmed anything yet.
+        const waited = wish.wait !== undefined || flags.offload
+        const copies = waited && isPinned(added) ? `  ${copiesText(added)}` : ''
         await output.result(document, `${added.cid}  ${path}  (${formatSize(added.size)})${copies}${named}`)
         if (added.note) output.say(added.note)
         if (added.skipped > 0)

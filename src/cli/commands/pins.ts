@@ -22,7 +22,7 @@ export const registerPins: Register = (parent) => {
       await using peer = await context.runningPeer()
       for (const ref of refs) {
         const pinned = await peer.pinAdd(ref, { ...wish, signal, onProgress: output.progress })
-        await output.result(pinned, `${pinned.cid}  ${copiesText(pinned)}`)
+        await output.result(pinned, `${pinned.cid}  ${wish.wait === undefined ? 'pinned' : copiesText(pinned)}`)
         if (pinned.note) output.say(pinned.note)
       }
     },
