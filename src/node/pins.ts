@@ -73,7 +73,7 @@ export async function keep(keeper: Keeper, cid: CID, wish: KeepWish, { signal }:
   try {
     return { ...infoOf(await pin(elsewhere)), ...noteOf(keeper, wish) }
   } catch (error) {
-    if (!elsewhere || !['COPIES_UNAVAILABLE', 'TOO_LARGE'].includes(codeOf(error) ?? '')) throw error
+    if (!elsewhere || codeOf(error) !== 'COPIES_UNAVAILABLE') throw error
     // Nobody else can have it, so it stays where it is.
     await pin(false)
     throw staying(cid, error)
@@ -123,8 +123,8 @@ async function waitForOthers(
 }
 
 function staying(cid: CID, cause: unknown): ReplicasError {
-  const code = codeOf(cause) === 'TOO_LARGE' ? 'TOO_LARGE' : 'COPIES_UNAVAILABLE'
-  return new ReplicasError(code, `${cid} stays here: ${sentenceOf(cause)}`, { retryable: true, cause })
+  const why = `${cid} stays here: ${sentenceOf(cause)}`
+  return new ReplicasError('COPIES_UNAVAILABLE', why, { retryable: true, cause })
 }
 
 function heldByOthers({ organs }: Keeper, { places }: PinStatus): number {
@@ -176,8 +176,7 @@ function rootsIn({ organs, store }: Keeper): Roots {
 function localInfo(keeper: Keeper, cid: CID): PinInfo {
   const here = keeper.store.has(cid)
   const holders = here && keeper.organs ? [keeper.organs.members.self] : []
-  const alone =
-    replicasOf(keeper) && `kept on this peer alone: 'potluck pin add ${cid}' asks the cluster to keep it too`
+  const alone = replicasOf(keeper) && 'kept on this peer alone: the others have not been told of it yet'
   return {
     ...nowhere,
     cid: cid.toString(),

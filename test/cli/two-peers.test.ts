@@ -23,8 +23,9 @@ before(async () => {
   await writeFile(join(folder, 'large.bin'), large)
   await writeFile(join(folder, 'empty.txt'), '')
   await symlink('../large.bin', join(folder, 'deep', 'link'))
-  for (const name of odd) await writeFile(join(folder, 'deep', name), `named ${name}`)
-  // ben keeps nothing for others, so that what he reads comes from anna.
+  for (const name of odd)
+    await writeFile(join(folder, 'deep', name), `named ${name}`)
+    // ben keeps nothing for others, so that what he reads comes from anna.
   ;[anna, ben] = (await program.cluster(['anna', 'ben'], '--capacity', '0')) as [RunningPeer, RunningPeer]
   const added = await anna.run('add', folder)
   assert.equal(added.code, 0, added.stderr)
