@@ -5,7 +5,9 @@ import { base58btc } from 'multiformats/bases/base58'
 import type { Log } from '../base/log.ts'
 import { type Random, seededRandom } from '../base/random.ts'
 import type { PeerId } from '../core/peer.ts'
-import type { Admission, Broadcast, Network, Signer, Table } from '../core/ports.ts'
+import type { Admission, Broadcast, LinksOf, Network, Signer, Table } from '../core/ports.ts'
+import { openMemoryStore } from '../store/memory.ts'
+import type { Store } from '../store/open.ts'
 import { Gossip } from './broadcast.ts'
 import { PeerClock, SimulatedTime } from './clock.ts'
 import { type MountedDisk, SimulatedDisk } from './disk.ts'
@@ -25,6 +27,8 @@ export interface MachinePorts {
   random: Random
   log: Log
   table(name: string): Table
+  /** Opens the store of the machine. */
+  openStore(linksOf: LinksOf): Promise<Store>
   zone: string
   capacity: number
   /** What people call the others. */
@@ -155,6 +159,8 @@ export class Cluster<P extends AsyncDisposable> {
       random: fork(this.random),
       log: this.#deps.log(peer.name),
       table: (name) => disk.table(name),
+      openStore: (linksOf) =>
+        openMemoryStore({ disk: peer.disk.blocks.memory, linksOf, clock, commit: () => disk.commit() }),
       zone: machine.zone,
       capacity: peer.capacity,
       nameOf: (other) => this.nameOf(other),

@@ -4,6 +4,7 @@
 import { compareByCodePoint } from '../base/code-points.ts'
 import type { Random } from '../base/random.ts'
 import type { Table, TableOperation } from '../core/ports.ts'
+import { BlockDisk } from './block-disk.ts'
 import type { PeerClock } from './clock.ts'
 import { SimError } from './errors.ts'
 
@@ -33,9 +34,15 @@ export class SimulatedDisk {
   /** What has been synced. */
   #durable = new Map<string, Map<string, Uint8Array>>()
   #mounted: MountedDisk | undefined
+  #blocks = new BlockDisk()
 
   constructor(random: Random) {
     this.#random = random
+  }
+
+  /** What the store of the machine lies on. */
+  get blocks(): BlockDisk {
+    return this.#blocks
   }
 
   /** Starts a machine with what was synced. */
@@ -58,6 +65,7 @@ export class SimulatedDisk {
     this.#mounted?.stop()
     this.#mounted = undefined
     this.#durable = new Map()
+    this.#blocks = new BlockDisk()
   }
 }
 
@@ -90,6 +98,17 @@ export class MountedDisk {
       range: (bounds) => this.#range(name, bounds),
       write: (operations) => this.#write(name, operations),
     }
+  }
+
+  /** Lets one write of a store through, which takes as long as a table's; never once the machine is gone. */
+  commit(): Promise<void> {
+    if (this.#isStopped) return new Promise(() => {})
+    return new Promise((resolve, reject) =>
+      this.#clock.timer(commitMs, () => {
+        if (this.#faults.isFull) reject(new Error('no space left on the disk'))
+        else this.#clock.timer(syncMs * this.#faults.slowness, resolve)
+      }),
+    )
   }
 
   /** Nothing is done any more; gives the writes that were not synced, oldest first. */

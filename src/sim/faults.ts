@@ -6,19 +6,21 @@ import type { Random } from '../base/random.ts'
 import type { Program } from './client.ts'
 import type { Cluster, SimulatedPeer } from './cluster.ts'
 import { type History, seconds } from './history.ts'
-import { pick, type Workload } from './workload.ts'
+import { pick } from './workload.ts'
 
-type Peer = SimulatedPeer<Program>
-type Inflict = (peer: Peer) => void
+/** What trouble asks of a program itself; all else happens to its machine. */
+type Leaving = AsyncDisposable & Pick<Program, 'leave' | 'forget'>
+type Inflict<P extends Leaving> = (peer: SimulatedPeer<P>) => void
 
 /** By then members that started again know each other. */
 const forgetAgainMs = 15_000
 
-export interface FaultsDeps {
-  cluster: Cluster<Program>
-  history: History
+export interface FaultsDeps<P extends Leaving> {
+  cluster: Cluster<P>
+  history: Pick<History, 'event'>
   random: Random
-  workload: Workload
+  /** Operations at a peer that is gone end without an answer. */
+  workload: { abandon(peer: SimulatedPeer<P>): void }
 }
 
 /**
@@ -27,8 +29,10 @@ export interface FaultsDeps {
  */
 export type Trouble = 'still' | 'all' | 'churn'
 
-export interface FaultsOptions {
+export interface FaultsOptions<P extends Leaving> {
   trouble: Trouble
+  /** What else may happen to somebody, each as often as any other trouble. */
+  more?: Inflict<P>[]
 }
 
 const peersMost = 9
@@ -36,30 +40,30 @@ const peersMost = 9
 const lossesMost = 2
 const dayMs = 86_400_000
 
-export class Faults {
-  readonly #cluster: Cluster<Program>
-  readonly #history: History
+export class Faults<P extends Leaving> {
+  readonly #cluster: Cluster<P>
+  readonly #history: Pick<History, 'event'>
   readonly #random: Random
-  readonly #workload: Workload
-  readonly #kinds: Inflict[]
+  readonly #workload: FaultsDeps<P>['workload']
+  readonly #kinds: Inflict<P>[]
   readonly #rejoinShare: number
   /** Peers whose disk was lost, or that were forgotten: what only they had may be gone. */
   readonly wiped = new Set<string>()
   /** Peers that will not be started again. */
-  readonly gone = new Set<Peer>()
+  readonly gone = new Set<SimulatedPeer<P>>()
   /** Machines that are lost, and to be forgotten. */
-  readonly #lost = new Set<Peer>()
+  readonly #lost = new Set<SimulatedPeer<P>>()
   /** Members that are still to be forgotten, and those that have left and are still to come back. */
   #toCome = 0
   /** Peers that hand their data off. One that is interrupted is a member again when it starts. */
-  readonly leaving = new Set<Peer>()
+  readonly leaving = new Set<SimulatedPeer<P>>()
 
-  constructor({ cluster, history, random, workload }: FaultsDeps, { trouble }: FaultsOptions) {
+  constructor({ cluster, history, random, workload }: FaultsDeps<P>, { trouble, more = [] }: FaultsOptions<P>) {
     this.#cluster = cluster
     this.#history = history
     this.#random = random
     this.#workload = workload
-    const still: Inflict[] = [
+    const still: Inflict<P>[] = [
       (peer) => this.#crash(peer, { power: false }),
       (peer) => this.#crash(peer, { power: true }),
       () => this.#blackout(),
@@ -71,21 +75,21 @@ export class Faults {
       (peer) => this.#slow(peer),
       (peer) => this.#fill(peer),
     ]
-    const moving: Inflict[] = [
+    const moving: Inflict<P>[] = [
       () => this.#join(),
       () => this.#join(),
       (peer) => this.#leave(peer),
       (peer) => this.#forget(peer),
       (peer) => this.#wipe(peer),
     ]
-    const churn: Inflict[] = [
+    const churn: Inflict<P>[] = [
       () => this.#join(),
       (peer) => this.#leave(peer),
       (peer) => this.#leave(peer),
       (peer) => this.#leave(peer),
       (peer) => this.#crash(peer, { power: false }),
     ]
-    this.#kinds = { still, all: [...still, ...moving, ...moving], churn }[trouble]
+    this.#kinds = [...{ still, all: [...still, ...moving, ...moving], churn }[trouble], ...more]
     this.#rejoinShare = trouble === 'churn' ? 0.9 : 0.5
   }
 
@@ -111,7 +115,7 @@ export class Faults {
     for (const lost of this.#lost) this.#haveForgotten(lost, forgetAgainMs)
   }
 
-  #crash(peer: Peer, { power }: { power: boolean }): void {
+  #crash(peer: SimulatedPeer<P>, { power }: { power: boolean }): void {
     const awayMs = this.#between(500, 30_000)
     this.#history.event(`${peer.name} ${power ? 'loses power' : 'crashes'} for ${seconds(awayMs)} s`)
     this.#cluster.crash(peer, { power })
@@ -132,7 +136,7 @@ export class Faults {
     }
   }
 
-  #stop(peer: Peer): void {
+  #stop(peer: SimulatedPeer<P>): void {
     const awayMs = this.#between(500, 20_000)
     this.#history.event(`${peer.name} stops for ${seconds(awayMs)} s`)
     const stopped = this.#cluster.stop(peer)
@@ -142,7 +146,7 @@ export class Faults {
     })
   }
 
-  #sleep(peer: Peer): void {
+  #sleep(peer: SimulatedPeer<P>): void {
     const awayMs = this.#between(2_000, 60_000)
     this.#history.event(`${peer.name} sleeps for ${seconds(awayMs)} s`)
     this.#cluster.sleep(peer)
@@ -162,13 +166,13 @@ export class Faults {
     })
   }
 
-  #skew(peer: Peer): void {
+  #skew(peer: SimulatedPeer<P>): void {
     const byMs = (this.#random.unit() - 0.5) * 2 * (this.#random.unit() < 0.5 ? dayMs : 60_000)
     this.#history.event(`the clock of ${peer.name} is set ${seconds(byMs)} s off`)
     this.#cluster.skew(peer, byMs)
   }
 
-  #slow(peer: Peer): void {
+  #slow(peer: SimulatedPeer<P>): void {
     const forMs = this.#between(1_000, 20_000)
     const { faults } = peer.disk
     faults.slowness = this.#between(20, 1_000)
@@ -180,7 +184,7 @@ export class Faults {
     })
   }
 
-  #fill(peer: Peer): void {
+  #fill(peer: SimulatedPeer<P>): void {
     const forMs = this.#between(1_000, 20_000)
     this.#history.event(`the disk of ${peer.name} is full for ${seconds(forMs)} s`)
     peer.disk.faults.isFull = true
@@ -196,7 +200,7 @@ export class Faults {
     this.#start(peer)
   }
 
-  #leave(peer: Peer): void {
+  #leave(peer: SimulatedPeer<P>): void {
     const program = peer.run?.program
     if (!program || this.leaving.has(peer) || this.#members().length - this.leaving.size <= 3) return
     this.#history.event(`${peer.name} leaves`)
@@ -218,7 +222,7 @@ export class Faults {
     })
   }
 
-  #rejoin(peer: Peer): void {
+  #rejoin(peer: SimulatedPeer<P>): void {
     this.#toCome--
     if (!this.gone.delete(peer)) return
     this.#history.event(`${peer.name} comes back to the cluster`)
@@ -226,7 +230,7 @@ export class Faults {
   }
 
   /** A machine is lost, and another member is told so. */
-  #forget(peer: Peer): void {
+  #forget(peer: SimulatedPeer<P>): void {
     if (this.wiped.size >= lossesMost || this.leaving.has(peer)) return
     if (this.#members().length - this.leaving.size <= 3) return
     this.#history.event(`${peer.name} is lost`)
@@ -238,12 +242,12 @@ export class Faults {
     this.#haveForgotten(peer, this.#between(2_000, 15_000))
   }
 
-  #haveForgotten(lost: Peer, delayMs: number): void {
+  #haveForgotten(lost: SimulatedPeer<P>, delayMs: number): void {
     this.#toCome++
     this.#later(delayMs, () => this.#tellToForget(lost))
   }
 
-  #tellToForget(lost: Peer): void {
+  #tellToForget(lost: SimulatedPeer<P>): void {
     const [teller] = this.#cluster.running().filter((peer) => !this.gone.has(peer) && !peer.run!.clock.asleep)
     if (!teller) return void this.#later(1_000, () => this.#tellToForget(lost))
     this.#history.event(`${teller.name} forgets ${lost.name}`)
@@ -255,7 +259,7 @@ export class Faults {
     })
   }
 
-  #wipe(peer: Peer): void {
+  #wipe(peer: SimulatedPeer<P>): void {
     if (this.wiped.size >= lossesMost) return
     const awayMs = this.#between(500, 10_000)
     this.#history.event(`${peer.name} loses its disk, and is back after ${seconds(awayMs)} s`)
@@ -265,7 +269,7 @@ export class Faults {
     this.#later(awayMs, () => this.#start(peer))
   }
 
-  #start(peer: Peer): void {
+  #start(peer: SimulatedPeer<P>): void {
     if (peer.run || this.gone.has(peer)) return
     this.leaving.delete(peer)
     this.#history.event(`${peer.name} starts`)
@@ -276,7 +280,7 @@ export class Faults {
     })
   }
 
-  #members(): Peer[] {
+  #members(): SimulatedPeer<P>[] {
     return this.#cluster.peers.filter((peer) => !this.gone.has(peer))
   }
 

@@ -91,7 +91,7 @@ class Run {
   readonly #options: RunOptions
   readonly #shape: Shape
   readonly #workload: Workload
-  readonly #faults: Faults
+  readonly #faults: Faults<Program>
   readonly #watchers: Watchers
   readonly #random: ReturnType<typeof seededRandom>
 
