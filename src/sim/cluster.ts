@@ -73,6 +73,8 @@ export interface ClusterOptions {
   loss?: number
   /** True if disks acknowledge before they sync. */
   disksLie?: boolean | undefined
+  /** Bytes that the next machine gives to the cluster; 100 GB each if nobody says. */
+  capacityOf?: () => number
 }
 
 const secret = 'one for all'
@@ -89,8 +91,13 @@ export class Cluster<P extends AsyncDisposable> {
   readonly #deps: ClusterDeps<P>
   readonly #zones: number
   readonly #disksLie: boolean
+  readonly #capacityOf: () => number
 
-  constructor(deps: ClusterDeps<P>, { seed, zones, loss = 0, disksLie = false }: ClusterOptions) {
+  constructor(
+    deps: ClusterDeps<P>,
+    { seed, zones, loss = 0, disksLie = false, capacityOf = () => 100e9 }: ClusterOptions,
+  ) {
+    this.#capacityOf = capacityOf
     this.#deps = deps
     this.#zones = zones
     this.#disksLie = disksLie
@@ -100,7 +107,7 @@ export class Cluster<P extends AsyncDisposable> {
   }
 
   /** A new machine with an empty disk, which is not started yet. */
-  add({ capacity = 100e9, zone }: { capacity?: number; zone?: string } = {}): SimulatedPeer<P> {
+  add({ capacity = this.#capacityOf(), zone }: { capacity?: number; zone?: string } = {}): SimulatedPeer<P> {
     const index = this.peers.length
     const place = zone ?? `zone-${index % this.#zones}`
     const peer = base58btc.baseEncode(publicKeyOf(this.random)) as PeerId

@@ -109,7 +109,7 @@ export class Faults<P extends Leaving> {
   heal(): void {
     this.#history.event('all is healed')
     this.#cluster.healAll()
-    for (const peer of this.#cluster.peers) this.#start(peer)
+    for (const peer of this.#cluster.peers) this.start(peer)
     // Whoever was told to forget a machine may have lost its disk before it told anybody else: `members` still shows it, and
     // people forget it once more.
     for (const lost of this.#lost) this.#haveForgotten(lost, forgetAgainMs)
@@ -120,7 +120,7 @@ export class Faults<P extends Leaving> {
     this.#history.event(`${peer.name} ${power ? 'loses power' : 'crashes'} for ${seconds(awayMs)} s`)
     this.#cluster.crash(peer, { power })
     this.#workload.abandon(peer)
-    this.#later(awayMs, () => this.#start(peer))
+    this.#later(awayMs, () => this.start(peer))
   }
 
   /** The power goes out in one zone, or everywhere. */
@@ -132,7 +132,7 @@ export class Faults<P extends Leaving> {
       if (!peer.run || (dark !== undefined && peer.machine.zone !== dark)) continue
       this.#cluster.crash(peer, { power: true })
       this.#workload.abandon(peer)
-      this.#later(this.#between(500, 15_000), () => this.#start(peer))
+      this.#later(this.#between(500, 15_000), () => this.start(peer))
     }
   }
 
@@ -142,7 +142,7 @@ export class Faults<P extends Leaving> {
     const stopped = this.#cluster.stop(peer)
     void stopped.then(() => {
       this.#workload.abandon(peer)
-      this.#later(awayMs, () => this.#start(peer))
+      this.#later(awayMs, () => this.start(peer))
     })
   }
 
@@ -197,7 +197,7 @@ export class Faults<P extends Leaving> {
     if (this.#cluster.peers.length >= peersMost) return
     const peer = this.#cluster.add()
     this.#history.event(`${peer.name} joins`)
-    this.#start(peer)
+    this.start(peer)
   }
 
   #leave(peer: SimulatedPeer<P>): void {
@@ -226,7 +226,7 @@ export class Faults<P extends Leaving> {
     this.#toCome--
     if (!this.gone.delete(peer)) return
     this.#history.event(`${peer.name} comes back to the cluster`)
-    this.#start(peer)
+    this.start(peer)
   }
 
   /** A machine is lost, and another member is told so. */
@@ -266,17 +266,18 @@ export class Faults<P extends Leaving> {
     this.#cluster.wipe(peer)
     this.#workload.abandon(peer)
     this.wiped.add(peer.name)
-    this.#later(awayMs, () => this.#start(peer))
+    this.#later(awayMs, () => this.start(peer))
   }
 
-  #start(peer: SimulatedPeer<P>): void {
+  /** Starts a machine that is off, if it is still a member's. */
+  start(peer: SimulatedPeer<P>): void {
     if (peer.run || this.gone.has(peer)) return
     this.leaving.delete(peer)
     this.#history.event(`${peer.name} starts`)
     void this.#cluster.start(peer).catch((error: unknown) => {
       this.#history.event(`${peer.name} could not start: ${error}`)
       this.#cluster.crash(peer, { power: false })
-      this.#later(1_000, () => this.#start(peer))
+      this.#later(1_000, () => this.start(peer))
     })
   }
 

@@ -66,7 +66,7 @@ function clusterPorts(ports: MachinePorts) {
 }
 
 /** Dials who invited this peer until somebody is connected, as the host does with its bootstrap addresses. */
-function meetInviters({ network, clock, invitedBy }: MachinePorts): () => void {
+export function meetInviters({ network, clock, invitedBy }: MachinePorts): () => void {
   let isStopped = false
   const meet = async () => {
     if (network.connected().length === 0)

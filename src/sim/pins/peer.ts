@@ -1,0 +1,202 @@
+// A simulated peer with everything that keeps content: members, records, exchange, replicas and the store over a disk in
+// memory, wired by the node as in production, over simulated ports. There are no servers of a DHT. Here is the only place
+// that knows how a client's wishes become calls of the organs.
+import type { CID } from 'multiformats/cid'
+import { withDeadline } from '../../base/abort.ts'
+import { sleep } from '../../base/clock.ts'
+import type { PeerId } from '../../core/peer.ts'
+import type { Dht, FetchSession, LinksOf } from '../../core/ports.ts'
+import { assemble, type Organs, type Ports } from '../../node/assemble.ts'
+import { rootsOf } from '../../node/roots.ts'
+import type { Store } from '../../store/open.ts'
+import type { MachinePorts } from '../cluster.ts'
+import { meetInviters } from '../peer.ts'
+import type { Dag, KnownPin, PinInspected, PinProgram, PinWish, ShownPin } from './program.ts'
+
+/** A pin as the record of one says it. */
+interface ReadPin {
+  cid: CID
+  sizeBytes: number
+  wishes: readonly { id: string; by: PeerId; copies: number; expiresMs?: number | undefined; elsewhere: boolean }[]
+  holders: readonly PeerId[]
+}
+
+export interface PinPeerOptions {
+  copies: number
+  graceMs: number
+  linksOf: LinksOf
+  /** What a record of a pin says; undefined if it says none. */
+  pinOf: (record: { siblings: readonly { value: Uint8Array | undefined }[] }) => ReadPin | undefined
+  /** Breaks a promise of the replicas. */
+  spoil?: Ports['spoil']
+}
+
+/** How often a peer that leaves looks whether all has gone. */
+const drainPollMs = 500
+/** A client that reads gives up after this long. */
+const readMs = 60_000
+const repairConcurrency = 4
+const pinPrefix = 'pin/'
+
+const noDht: Dht = {
+  size: () => 0,
+  closest: () => Promise.reject(new Error('there are no servers')),
+  addProviders: async () => {},
+  async *findProviders() {},
+  putValue: async () => 0,
+  getValues: async () => [],
+}
+
+export async function startPinPeer(ports: MachinePorts, options: PinPeerOptions): Promise<PinProgram> {
+  const { linksOf, spoil, copies, graceMs } = options
+  const { zone, capacity, table } = ports
+  const store = await ports.openStore(linksOf)
+  const tables = {
+    announcements: table('announcements'),
+    ipns: table('ipns'),
+    members: table('members'),
+    records: table('records'),
+    replicas: table('replicas'),
+  }
+  const organs = await assemble(
+    { ...ports, dht: noDht, store, tables, roots: rootsOf(store.pins), linksOf, ...(spoil && { spoil }) },
+    { zone, capacity, copies, private: true, graceMs, repairConcurrency },
+  )
+  return new PinPeer(ports, { organs, store, stopMeeting: meetInviters(ports) }, options)
+}
+
+class PinPeer implements PinProgram {
+  readonly #ports: MachinePorts
+  readonly #organs: Organs
+  readonly #store: Store
+  readonly #stopMeeting: () => void
+  readonly #options: PinPeerOptions
+  /** Bytes that sessions of clients brought, and the sessions that still may. */
+  #readBytes = 0
+  readonly #reading = new Set<FetchSession>()
+
+  constructor(
+    ports: MachinePorts,
+    { organs, store, stopMeeting }: { organs: Organs; store: Store; stopMeeting: () => void },
+    options: PinPeerOptions,
+  ) {
+    this.#ports = ports
+    this.#organs = organs
+    this.#store = store
+    this.#stopMeeting = stopMeeting
+    this.#options = options
+  }
+
+  async pin({ root, blocks, sizeBytes }: Dag, { copies, endsAfterMs, elsewhere }: PinWish): Promise<void> {
+    using lease = this.#store.lease('add')
+    await using writer = this.#store.writer(lease)
+    for (const block of blocks) await writer.put(block)
+    await writer.flush()
+    const expiresMs = endsAfterMs === undefined ? undefined : Math.round(this.#ports.clock.nowMs() + endsAfterMs)
+    await this.#organs.replicas.pin(root, { copies, sizeBytes, expiresMs, elsewhere })
+  }
+
+  async wait(root: CID, count: number): Promise<ShownPin> {
+    return this.#shown(await this.#organs.replicas.wait(root, count))
+  }
+
+  unpin(root: CID): Promise<boolean> {
+    return this.#organs.replicas.unpin(root)
+  }
+
+  letGo(root: CID): Promise<void> {
+    return this.#organs.replicas.letGo(root)
+  }
+
+  async read(root: CID): Promise<number> {
+    const { clock } = this.#ports
+    using lease = this.#store.lease('get')
+    const session = this.#organs.exchange.session(root, lease)
+    this.#reading.add(session)
+    try {
+      const bring = (signal: AbortSignal) => session.fetchDag(root, { signal })
+      await withDeadline(clock, readMs, 'reading', bring)
+      return session.report().bytes
+    } finally {
+      await session[Symbol.asyncDispose]()
+      this.#reading.delete(session)
+      this.#readBytes += session.report().bytes
+    }
+  }
+
+  async status(root: CID): Promise<ShownPin | undefined> {
+    const status = await this.#organs.replicas.status(root)
+    return status && this.#shown(status)
+  }
+
+  async scrub(): Promise<void> {
+    const { problems } = await this.#store.verify()
+    if (problems.length > 0) this.#organs.replicas.mend()
+  }
+
+  async collect(): Promise<void> {
+    await this.#store.gc()
+  }
+
+  async leave(): Promise<void> {
+    const { members, records, replicas } = this.#organs
+    await members.beginLeave()
+    while (!records.drained() || !replicas.drained()) await sleep(this.#ports.clock, drainPollMs)
+    await members.finishLeave()
+  }
+
+  async forget(peer: PeerId): Promise<void> {
+    await this.#organs.members.forget(peer)
+  }
+
+  inspect(): PinInspected {
+    const { members, records, replicas } = this.#organs
+    const known = new Map<string, KnownPin>()
+    for (const record of records.local()) {
+      if (!record.key.startsWith(pinPrefix)) continue
+      const pin = this.#options.pinOf(record)
+      if (pin) known.set(pin.cid.toString(), this.#known(pin))
+    }
+    const { heldBytes, reservedBytes, capacity } = replicas.summary()
+    const view = members.view()
+    return { epoch: view.epoch, members: view.members.length, known, heldBytes, reservedBytes, capacity }
+  }
+
+  movedBytes(): number {
+    let readBytes = this.#readBytes
+    for (const session of this.#reading) readBytes += session.report().bytes
+    return this.#organs.exchange.status().bytesReceived - readBytes
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopMeeting()
+    await this.#organs[Symbol.asyncDispose]()
+    await this.#store[Symbol.asyncDispose]()
+  }
+
+  #known({ sizeBytes, wishes, holders }: ReadPin): KnownPin {
+    const { nameOf } = this.#ports
+    const ends = wishes.map(({ expiresMs = Number.POSITIVE_INFINITY }) => expiresMs)
+    const endsMs = Math.max(0, ...ends)
+    return {
+      sizeBytes,
+      copies: Math.max(0, ...wishes.map(({ copies }) => copies)),
+      by: wishes.map(({ by }) => nameOf(by)),
+      wishes: wishes.map(({ id }) => id),
+      elsewhere: wishes.filter(({ elsewhere }) => elsewhere).map(({ by }) => nameOf(by)),
+      endsMs: endsMs === Number.POSITIVE_INFINITY ? undefined : endsMs,
+      holders: holders.map(nameOf),
+    }
+  }
+
+  #shown({ copies, held, state, why, places }: Awaited<ReturnType<Organs['replicas']['wait']>>): ShownPin {
+    const { nameOf } = this.#ports
+    return {
+      copies,
+      held,
+      state,
+      why,
+      places: places.map((place) => ({ peer: nameOf(place.peer), state: place.state })),
+    }
+  }
+}
