@@ -2,22 +2,31 @@
 // matters and the one command that replays it.
 import { systemClock } from '../base/clock.ts'
 import type { Finding } from './checkers.ts'
-import type { Program } from './client.ts'
-import type { StartProgram } from './cluster.ts'
-import { type RunResult, runSeed, storyOf } from './run.ts'
 
-export interface SeedsOptions {
-  start: StartProgram<Program>
+/** What every simulation gives of one seed. */
+interface Outcome {
+  seed: number
+  findings: Finding[]
+  history: { operations: readonly { outcome: string }[]; events: readonly unknown[] }
+  events: number
+  simulatedMs: number
+  log: string[]
+}
+
+export interface SeedsOptions<R extends Outcome> {
+  run: (seed: number, options: { isVerbose: boolean }) => Promise<R>
+  /** What a person needs to see of a run that failed. */
+  storyOf: (result: R) => string[]
+  /** The command that runs one seed again. */
+  replayOf: (seed: number) => string
   /** The first seed. */
   seed: number
   seeds: number
-  peers: number
-  steps: number
-  /** The name of a promise that is broken on purpose; what `start` does about it is its own business. */
-  plant?: string | undefined
   signal: AbortSignal
   /** Progress and failures, for people. */
   say: (sentence: string) => void
+  /** Hears of every run. */
+  onResult?: (result: R) => void
 }
 
 /** What all runs came to. */
@@ -36,9 +45,8 @@ export interface SeedsReport {
 
 const progressEveryMs = 5_000
 
-export async function runSeeds(options: SeedsOptions): Promise<SeedsReport> {
-  const { start, seed, seeds, peers, steps, plant, say, signal } = options
-  const disksLie = plant === 'ack-before-fsync'
+export async function runSeeds<R extends Outcome>(options: SeedsOptions<R>): Promise<SeedsReport> {
+  const { run, seed, seeds, say, signal, onResult } = options
   const startMs = systemClock.monotonicMs()
   let saidMs = startMs
   const report: SeedsReport = {
@@ -53,8 +61,9 @@ export async function runSeeds(options: SeedsOptions): Promise<SeedsReport> {
   }
   for (let at = seed; at < seed + seeds; at++) {
     signal.throwIfAborted()
-    const result = await runSeed(start, { seed: at, peers, steps, disksLie, isVerbose: seeds === 1 })
+    const result = await run(at, { isVerbose: seeds === 1 })
     count(report, result)
+    onResult?.(result)
     const nowMs = systemClock.monotonicMs()
     report.seconds = (nowMs - startMs) / 1000
     if (result.findings.length > 0) tell(report, result, options)
@@ -65,7 +74,7 @@ export async function runSeeds(options: SeedsOptions): Promise<SeedsReport> {
   return report
 }
 
-function count(report: SeedsReport, { history, events, simulatedMs }: RunResult): void {
+function count(report: SeedsReport, { history, events, simulatedMs }: Outcome): void {
   report.seeds++
   report.operations += history.operations.length
   report.acknowledged += history.operations.filter(({ outcome }) => outcome === 'done').length
@@ -75,15 +84,18 @@ function count(report: SeedsReport, { history, events, simulatedMs }: RunResult)
 }
 
 /** Only the first failure is told at length: the next ones are often the same. */
-function tell(report: SeedsReport, result: RunResult, { peers, steps, plant, say, seeds }: SeedsOptions): void {
-  const planted = plant === undefined ? '' : ` --plant ${plant}`
-  const replay = `potluck sim records --seed ${result.seed} --peers ${peers} --steps ${steps}${planted}`
+function tell<R extends Outcome>(
+  report: SeedsReport,
+  result: R,
+  { storyOf, replayOf, say, seeds }: SeedsOptions<R>,
+): void {
+  const replay = replayOf(result.seed)
   report.failures.push({ seed: result.seed, findings: result.findings, replay })
   const told = report.failures.length === 1 ? [...storyOf(result), ...(seeds === 1 ? result.log : [])] : headOf(result)
   for (const line of told) say(line)
   say(`seed ${result.seed} failed; again with: ${replay}`)
 }
 
-function headOf({ findings }: RunResult): string[] {
+function headOf({ findings }: Outcome): string[] {
   return findings.slice(0, 1).map(({ checker, sentence }) => `${checker}: ${sentence}`)
 }

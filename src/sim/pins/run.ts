@@ -5,7 +5,7 @@ import { codeOf, sentenceOf } from '../../base/errors.ts'
 import { lineLog, silentLog } from '../../base/log.ts'
 import { type Random, seededRandom } from '../../base/random.ts'
 import type { Finding } from '../checkers.ts'
-import { Cluster, fork, type MachinePorts, type SimulatedPeer, type StartProgram } from '../cluster.ts'
+import { Cluster, fork, type MachinePorts, type SimulatedPeer } from '../cluster.ts'
 import { Faults, type Trouble } from '../faults.ts'
 import { seconds } from '../history.ts'
 import { pick } from '../workload.ts'
@@ -22,8 +22,6 @@ export interface PinRunOptions {
   peers: number
   /** Operations that clients begin. */
   steps: number
-  /** What the programs were started with: a holder that is away for longer is replaced. */
-  graceMs: number
   isVerbose?: boolean
 }
 
@@ -53,13 +51,20 @@ const afterglowMs = 20_000
 /** A capacity that fills up. */
 const tightBytes = 300_000
 
-export async function runPinSeed(start: StartProgram<PinProgram>, options: PinRunOptions): Promise<PinRunResult> {
+/** A holder that is away for longer is replaced: not a crash and a restart, but what is away for a while. */
+const graceMs = 40_000
+
+/** `start` gets the grace time with which the programs are to be started. */
+export async function runPinSeed(
+  start: (ports: MachinePorts, graceMs: number) => Promise<PinProgram>,
+  options: PinRunOptions,
+): Promise<PinRunResult> {
   const log: string[] = []
   const random = seededRandom(options.seed)
   const shape = shapeOf(options.seed)
   const programs: PinProgram[] = []
   const started = async (ports: MachinePorts) => {
-    const program = await start(ports)
+    const program = await start(ports, graceMs)
     programs.push(program)
     return program
   }
@@ -154,7 +159,7 @@ class PinRun {
     const content = new ContentMaker(fork(random))
     const isGone = (peer: SimulatedPeer<PinProgram>) => this.#faults.gone.has(peer)
     const isLost = ({ name }: SimulatedPeer<PinProgram>) => this.#faults.wiped.has(name)
-    this.#witness = new Witness({ cluster, history, isGone, isLost }, options)
+    this.#witness = new Witness({ cluster, history, isGone, isLost }, { graceMs })
     const witness = this.#witness
     this.#workload = new PinWorkload({ cluster, history, random: fork(random), content, witness })
     const more = damagesOf({ cluster, history, random: fork(random), witness, faults: () => this.#faults })
@@ -225,7 +230,7 @@ class PinRun {
       if (peer !== away) void this.#workload.unpin(peer, dag, true)
     }
     await this.#cluster.time.run(10_000, () => this.#workload.isIdle)
-    await this.#cluster.time.run(this.#random.unit() * 2 * this.#options.graceMs)
+    await this.#cluster.time.run(this.#random.unit() * 2 * graceMs)
     this.#faults.start(away)
   }
 
