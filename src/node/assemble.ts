@@ -11,7 +11,7 @@ import type { Members } from '../members/members.ts'
 import { Names } from '../records/names.ts'
 import type { Records } from '../records/words.ts'
 import { openReplicas } from '../replicas/replicas.ts'
-import type { Replicas, Roots } from '../replicas/words.ts'
+import type { Replicas, ReplicasDeps, Roots } from '../replicas/words.ts'
 import { type Announcer, openAnnouncer } from '../routing/announcer.ts'
 import { providerSearch } from '../routing/find.ts'
 import { Ipns } from '../routing/ipns.ts'
@@ -36,6 +36,8 @@ export interface Ports extends ClusterPorts {
   measure(cid: CID, options?: Abortable): Promise<number>
   /** Something is not needed any more, and may be collected. */
   onLetGo(): void
+  /** Replaces what replicas are given; only a test of the tests does. */
+  spoil?: (real: ReplicasDeps) => ReplicasDeps
 }
 
 export interface Settings extends ClusterOptions {
@@ -88,19 +90,10 @@ export async function assemble(ports: Ports, settings: Settings): Promise<Organs
   })
   const ipns = new Ipns({ dht, table: tables.ipns, signer: ports.signer, clock, log })
   const roots = announced(ports.roots, announcer)
+  const kept = { ...ports, membership: members, records, roots, fetcher: exchange, table: tables.replicas }
+  const deps = { ...kept, openCalls: callsOf(ports) }
   const replicas = scope.use(
-    await openReplicas(
-      {
-        ...ports,
-        membership: members,
-        records,
-        roots,
-        fetcher: exchange,
-        openCalls: callsOf(ports),
-        table: tables.replicas,
-      },
-      { ...settings, recordCopies: settings.copies },
-    ),
+    await openReplicas(ports.spoil?.(deps) ?? deps, { ...settings, recordCopies: settings.copies }),
   )
   const loops = [...runWorkers(scope, ports, [announcer.worker, ipns, ...replicas.workers]), ...cluster.loops]
   const names = new Names({ records })

@@ -68,6 +68,7 @@ async function simRecords(output: Output, signal: AbortSignal, flags: Record<str
 }
 
 async function simPins(output: Output, signal: AbortSignal, flags: Record<string, unknown>): Promise<void> {
+  const { measureDag } = await import('../../files/dag.ts')
   const { linksOf } = await import('../../files/links.ts')
   const { pinOf } = await import('../../replicas/pin.ts')
   const { startPinPeer } = await import('../../sim/pins/peer.ts')
@@ -81,7 +82,7 @@ async function simPins(output: Output, signal: AbortSignal, flags: Record<string
   const report = await runSeeds({
     ...range,
     run: (seed, { isVerbose }) =>
-      runPinSeed((ports, graceMs) => startPinPeer(ports, { copies: 3, graceMs, linksOf, pinOf, spoil }), {
+      runPinSeed((ports, graceMs) => startPinPeer(ports, { copies: 3, graceMs, linksOf, measureDag, pinOf, spoil }), {
         seed,
         peers,
         steps,

@@ -2,11 +2,12 @@
 // memory, wired by the node as in production, over simulated ports. There are no servers of a DHT. Here is the only place
 // that knows how a client's wishes become calls of the organs.
 import type { CID } from 'multiformats/cid'
-import { withDeadline } from '../../base/abort.ts'
-import { sleep } from '../../base/clock.ts'
+import { type Abortable, withDeadline } from '../../base/abort.ts'
+import type { Clock } from '../../base/clock.ts'
 import type { PeerId } from '../../core/peer.ts'
-import type { Dht, FetchSession, LinksOf } from '../../core/ports.ts'
+import type { BlockReader, Dht, FetchSession, LinksOf } from '../../core/ports.ts'
 import { assemble, type Organs, type Ports } from '../../node/assemble.ts'
+import { leaveCluster } from '../../node/membership.ts'
 import { rootsOf } from '../../node/roots.ts'
 import type { Store } from '../../store/open.ts'
 import type { MachinePorts } from '../cluster.ts'
@@ -15,7 +16,7 @@ import type { Dag, KnownPin, PinInspected, PinProgram, PinWish, ShownPin } from 
 
 /** A pin as the record of one says it. */
 interface ReadPin {
-  cid: CID
+  cid: string
   sizeBytes: number
   wishes: readonly { id: string; by: PeerId; copies: number; expiresMs?: number | undefined; elsewhere: boolean }[]
   holders: readonly PeerId[]
@@ -25,17 +26,16 @@ export interface PinPeerOptions {
   copies: number
   graceMs: number
   linksOf: LinksOf
+  measureDag: (reader: BlockReader, root: CID, options?: Abortable) => Promise<{ dagBytes: number }>
   /** What a record of a pin says; undefined if it says none. */
   pinOf: (record: { siblings: readonly { value: Uint8Array | undefined }[] }) => ReadPin | undefined
   /** Breaks a promise of the replicas. */
   spoil?: Ports['spoil']
 }
 
-/** How often a peer that leaves looks whether all has gone. */
-const drainPollMs = 500
 /** A client that reads gives up after this long. */
 const readMs = 60_000
-const repairConcurrency = 4
+const concurrency = 4
 const pinPrefix = 'pin/'
 
 const noDht: Dht = {
@@ -48,9 +48,10 @@ const noDht: Dht = {
 }
 
 export async function startPinPeer(ports: MachinePorts, options: PinPeerOptions): Promise<PinProgram> {
-  const { linksOf, spoil, copies, graceMs } = options
-  const { zone, capacity, table } = ports
+  const { linksOf, measureDag, spoil, copies, graceMs } = options
+  const { zone, capacity, table, invitedBy } = ports
   const store = await ports.openStore(linksOf)
+  const quiet = new QuietClock(ports.clock)
   const tables = {
     announcements: table('announcements'),
     ipns: table('ipns'),
@@ -59,16 +60,30 @@ export async function startPinPeer(ports: MachinePorts, options: PinPeerOptions)
     replicas: table('replicas'),
   }
   const organs = await assemble(
-    { ...ports, dht: noDht, store, tables, roots: rootsOf(store.pins), linksOf, ...(spoil && { spoil }) },
-    { zone, capacity, copies, private: true, graceMs, repairConcurrency },
+    {
+      ...ports,
+      dht: noDht,
+      store,
+      tables,
+      roots: rootsOf(store.pins),
+      linksOf,
+      measure: async (cid, each) => (await measureDag(store, cid, each)).dagBytes,
+      onLetGo: () => {},
+      spoil: (real) => {
+        const given = { ...real, clock: quiet }
+        return spoil?.(given) ?? given
+      },
+    },
+    { zone, capacity, copies, private: true, graceMs, concurrency, isInvited: invitedBy.length > 0 },
   )
-  return new PinPeer(ports, { organs, store, stopMeeting: meetInviters(ports) }, options)
+  return new PinPeer(ports, { organs, store, quiet, stopMeeting: meetInviters(ports) }, options)
 }
 
 class PinPeer implements PinProgram {
   readonly #ports: MachinePorts
   readonly #organs: Organs
   readonly #store: Store
+  readonly #quiet: QuietClock
   readonly #stopMeeting: () => void
   readonly #options: PinPeerOptions
   /** Bytes that sessions of clients brought, and the sessions that still may. */
@@ -77,12 +92,13 @@ class PinPeer implements PinProgram {
 
   constructor(
     ports: MachinePorts,
-    { organs, store, stopMeeting }: { organs: Organs; store: Store; stopMeeting: () => void },
+    { organs, store, quiet, stopMeeting }: { organs: Organs; store: Store; quiet: QuietClock; stopMeeting: () => void },
     options: PinPeerOptions,
   ) {
     this.#ports = ports
     this.#organs = organs
     this.#store = store
+    this.#quiet = quiet
     this.#stopMeeting = stopMeeting
     this.#options = options
   }
@@ -139,14 +155,18 @@ class PinPeer implements PinProgram {
   }
 
   async leave(): Promise<void> {
-    const { members, records, replicas } = this.#organs
-    await members.beginLeave()
-    while (!records.drained() || !replicas.drained()) await sleep(this.#ports.clock, drainPollMs)
-    await members.finishLeave()
+    await leaveCluster(this.#organs, this.#ports.clock, {})
   }
 
   async forget(peer: PeerId): Promise<void> {
     await this.#organs.members.forget(peer)
+  }
+
+  skip(byMs: number): void {
+    const { loops, replicas } = this.#organs
+    const names = replicas.workers.map(({ name }) => name)
+    this.#quiet.skippedMs += byMs
+    for (const loop of loops) if (names.includes(loop.status().name)) loop.wake()
   }
 
   inspect(): PinInspected {
@@ -155,7 +175,7 @@ class PinPeer implements PinProgram {
     for (const record of records.local()) {
       if (!record.key.startsWith(pinPrefix)) continue
       const pin = this.#options.pinOf(record)
-      if (pin) known.set(pin.cid.toString(), this.#known(pin))
+      if (pin) known.set(pin.cid, this.#known(pin))
     }
     const { heldBytes, reservedBytes, capacity } = replicas.summary()
     const view = members.view()
@@ -198,5 +218,27 @@ class PinPeer implements PinProgram {
       why,
       places: places.map((place) => ({ peer: nameOf(place.peer), state: place.state })),
     }
+  }
+}
+
+/** A clock from which stretches of time can be cut out. Wall time and timers stay as they are. */
+class QuietClock implements Clock {
+  readonly #clock: Clock
+  skippedMs = 0
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  nowMs(): number {
+    return this.#clock.nowMs()
+  }
+
+  monotonicMs(): number {
+    return this.#clock.monotonicMs() + this.skippedMs
+  }
+
+  timer(delayMs: number, fire: () => void): () => void {
+    return this.#clock.timer(delayMs, fire)
   }
 }

@@ -68,6 +68,8 @@ export interface PinProgram extends AsyncDisposable {
   leave(): Promise<void>
   /** Drops a member that will not come back. */
   forget(peer: PeerId): Promise<void>
+  /** Lets replicas believe that so much time has gone by in which nothing happened. */
+  skip(byMs: number): void
   inspect(): PinInspected
   /** Bytes of blocks that came since it started, without those that clients read. Can be asked of one that has died. */
   movedBytes(): number

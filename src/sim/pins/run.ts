@@ -43,8 +43,10 @@ const factor = 2
 const stepMs = 1_500
 const faultEverySteps = 14
 const settleEveryMs = 5_000
-const upkeepEveryMs = 60_000
-const settleLimitMs = 40 * 60_000
+const settleLimitMs = 10 * 60_000
+/** While the cluster comes to rest, so much of nothing happening is left out each time. */
+const skipEveryMs = 30_000
+const skipMs = 15 * 60_000
 const statusLimitMs = 60_000
 /** What is still on its way when all looks well arrives within this. */
 const afterglowMs = 20_000
@@ -197,11 +199,13 @@ class PinRun {
   async #settle(): Promise<void> {
     const { time } = this.#cluster
     const untilMs = time.nowMs + settleLimitMs
-    let upkeepMs = 0
+    let skipAtMs = time.nowMs + skipEveryMs
+    for (const { run } of this.#members()) void upkeep(run!.program!).catch(() => {})
     while (time.nowMs < untilMs) {
-      if (time.nowMs >= upkeepMs) {
-        upkeepMs = time.nowMs + upkeepEveryMs
-        for (const { run } of this.#cluster.running()) void upkeep(run!.program!).catch(() => {})
+      if (time.nowMs >= skipAtMs) {
+        skipAtMs = time.nowMs + skipEveryMs
+        for (const { run } of this.#members()) run!.program!.skip(skipMs)
+        for (const { run } of this.#members()) void upkeep(run!.program!).catch(() => {})
       }
       for (const end = time.nowMs + settleEveryMs; time.nowMs < end; ) {
         await time.run(1_000)
