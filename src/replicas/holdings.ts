@@ -40,6 +40,8 @@ export class Holdings {
   readonly #capacity: number
   readonly #held = new Map<string, Held>()
   readonly #kept = new Map<string, Pin>()
+  /** Keys whose roots are being let go. */
+  readonly #goingOut = new Set<string>()
   #usedBytes = 0
   #doneBytes = 0
 
@@ -123,8 +125,7 @@ export class Holdings {
   async release(held: Held): Promise<void> {
     if (this.#held.get(held.key) !== held) return
     this.#drop(held)
-    await this.#letGoOf(held.key, held.cid)
-    await this.#table.write([{ delete: heldPrefix + held.key }])
+    await this.#letGo(held.key, held.cid, heldPrefix, () => this.#held.has(held.key) || this.#take(held, false))
   }
 
   /** A pin of which this peer keeps a copy of its own, as it was when it was pinned here. */
@@ -144,16 +145,31 @@ export class Holdings {
 
   /** Drops this peer's own copy, unless it is a holder. */
   async unkeep(key: string): Promise<void> {
-    if (!this.#kept.delete(key)) return
-    await this.#letGoOf(key, cidOfKey(key))
-    await this.#table.write([{ delete: keptPrefix + key }])
+    const pin = this.#kept.get(key)
+    if (!pin) return
+    this.#kept.delete(key)
+    await this.#letGo(key, cidOfKey(key), keptPrefix, () => this.#kept.has(key) || this.#kept.set(key, pin))
   }
 
   /** Roots that nobody has told the cluster of, as an import without a running peer leaves them. */
   *untold(keyOf: (cid: CID) => string): Iterable<CID> {
     for (const cid of this.#roots.list()) {
       const key = keyOf(cid)
-      if (!this.#kept.has(key) && !this.#held.has(key)) yield cid
+      if (!this.#kept.has(key) && !this.#held.has(key) && !this.#goingOut.has(key)) yield cid
+    }
+  }
+
+  // A root that stays because the disk refused, and of which nobody here knew why, would be taken for a new pin.
+  async #letGo(key: string, cid: CID, prefix: string, takeBack: () => unknown): Promise<void> {
+    this.#goingOut.add(key)
+    try {
+      await this.#letGoOf(key, cid)
+      await this.#table.write([{ delete: prefix + key }])
+    } catch (error) {
+      takeBack()
+      throw error
+    } finally {
+      this.#goingOut.delete(key)
     }
   }
 
