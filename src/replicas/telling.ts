@@ -120,7 +120,9 @@ function whyNot(
   }
   const reason = places.find(({ state }) => state === 'failing' || state === 'away')
   if (reason) return `${reason.peer.slice(-8)}: ${reason.why}`
-  if (plan.target.length >= copies) return undefined
+  // Members that had no room may be asked again; until then that is what the pin waits for.
+  const isMoving = places.some(({ state }) => state === 'fetching' || state === 'asked')
+  if (plan.target.length >= copies && isMoving) return undefined
   const full = places.filter(({ state }) => state === 'full').length
   const possible = driver.possibleFor(pin)
   if (full > 0) return `${full} ${full === 1 ? 'member has' : 'members have'} no room for it`
