@@ -210,7 +210,9 @@ export function wrongStatus({ members, known, shown, wallMs }: PinEnding): Findi
       return found(`${peer} shows ${status.held} of ${status.copies} copies of ${dag}; ${told.length} of ${pin.copies}`)
     if (status.held >= status.copies !== (status.state === 'held'))
       return found(`${peer} shows ${dag} as ${status.state} with ${status.held} of ${status.copies} copies`)
-    return status.state === 'waiting' && !status.why ? found(`${peer} does not say why ${dag} waits`) : []
+    if (status.state !== 'waiting' || status.why) return []
+    const places = status.places.map((place) => `${place.peer} ${place.state}`).join(', ')
+    return found(`${peer} does not say why ${dag} waits (${status.held} of ${status.copies} copies: ${places})`)
   })
 }
 

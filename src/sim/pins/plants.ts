@@ -11,10 +11,15 @@ export type PinPlant = (typeof pinPlants)[number]
 /** The ports with a bug in them. */
 export function spoilerOf(plant: PinPlant | undefined): Spoil | undefined {
   switch (plant) {
+    // A holder says that it holds what it has only begun to fetch.
     case 'held-too-soon':
       return (real) => ({ ...real, fetcher: hasty(real.fetcher) })
+    // A driver that is cut off takes everybody for alive, and names them.
     case 'names-blindly':
       return (real) => ({ ...real, membership: trusting(real.membership) })
+    // A driver takes everybody who has begun for one that has finished, and lets those go that had all of it.
+    case 'trims-too-soon':
+      return (real) => ({ ...real, openCalls: async (options) => hopeful(await real.openCalls(options)) })
     default:
       return undefined
   }
@@ -50,5 +55,19 @@ function trusting(membership: Deps['membership']): Deps['membership'] {
     claims: () => membership.claims(),
     learn: (claims) => membership.learn(claims),
     onChange: (listen) => membership.onChange(listen),
+  }
+}
+
+type Calls = Awaited<ReturnType<Deps['openCalls']>>
+
+/** Hears `held` where a member has said `fetching`: texts of DAG-CBOR, with their lengths before them. */
+function hopeful(calls: Calls): Calls {
+  const [said, heard] = ['\x68fetching', '\x64held']
+  return {
+    call: async (peer, request, options) => {
+      const answer = Buffer.from(await calls.call(peer, request, options)).toString('latin1')
+      return new Uint8Array(Buffer.from(answer.replaceAll(said, heard), 'latin1'))
+    },
+    [Symbol.asyncDispose]: () => calls[Symbol.asyncDispose](),
   }
 }

@@ -29,7 +29,7 @@ const soonMs = 60_000
 const monthMs = 30 * 86_400_000
 
 /** Errors after which nothing has happened. */
-const refusals = new Set(['COPIES_INVALID', 'TOO_LARGE', 'STORE_FULL'])
+const refusals = new Set(['COPIES_INVALID', 'COPIES_UNAVAILABLE', 'TOO_LARGE'])
 
 export class PinWorkload {
   readonly dags: Dag[] = []
@@ -83,6 +83,7 @@ export class PinWorkload {
   async #add(peer: Peer): Promise<void> {
     const dag = this.#deps.content.make()
     this.dags.push(dag)
+    this.#deps.history.event(`${dag.name} is made: ${dag.root}`)
     this.#deps.history.sizes.set(dag.name, dag.sizeBytes)
     this.#deps.witness.watch(dag)
     await this.#pin(peer, dag)
