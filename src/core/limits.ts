@@ -476,6 +476,8 @@ export const times = {
   pinsUnsettledMostMs: 60_000,
   /** How often members are counted, though changes wake the driver: the grace time ends without any. */
   pinsPollMs: 10_000,
+  /** After its start a peer takes members for seen only when it has met them: by then it doubts those that are not there. */
+  sightMs: 20_000,
   /** A holder's word counts for so long before it is asked again. */
   pinsConfirmedMs: 3_600_000,
   /** A member without room, or that could not fetch, is asked again after this. */

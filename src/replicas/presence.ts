@@ -3,6 +3,7 @@
 // needed, and never one that was.
 import { decode, encode } from '@ipld/dag-cbor'
 import type { Clock } from '../base/clock.ts'
+import { times } from '../core/limits.ts'
 import type { Member } from '../core/member.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { Membership, Table } from '../core/ports.ts'
@@ -17,6 +18,7 @@ export class Presence {
   readonly #graceMs: number
   /** Wall time since when a member has been away. */
   readonly #awaySince = new Map<PeerId, number>()
+  readonly #openedAtMs: number
   #counted = { joined: 0, seen: 0 }
 
   constructor(
@@ -27,6 +29,7 @@ export class Presence {
     this.#table = table
     this.#clock = clock
     this.#graceMs = graceMs
+    this.#openedAtMs = clock.monotonicMs()
     for (const [row, bytes] of table.range({ from: prefix, to: prefixEnd }))
       this.#awaySince.set(row.slice(prefix.length) as PeerId, Number(decode(bytes)))
   }
@@ -86,7 +89,14 @@ export class Presence {
 
   #count(): { joined: number; seen: number } {
     const joined = this.#membership.members().filter(({ state }) => state === 'joined')
-    return { joined: joined.length, seen: joined.filter((member) => this.isHere(member)).length }
+    return { joined: joined.length, seen: joined.filter((member) => this.#isSeen(member)).length }
+  }
+
+  // Whoever is cut off notices that at first only by doubts; and one that has just started takes everybody for alive.
+  #isSeen({ peer, liveness }: Member): boolean {
+    if (peer === this.#membership.self) return true
+    const isNew = this.#clock.monotonicMs() - this.#openedAtMs < times.sightMs
+    return liveness === 'alive' && (!isNew || this.#membership.proven(peer))
   }
 
   async #forget(peer: PeerId): Promise<void> {
