@@ -91,15 +91,18 @@ export class History {
     return operation
   }
 
-  /** Only the first end counts: a client that gave up does not hear a late answer. */
+  /**
+   * Only the first end counts: a client that gave up does not hear a late answer. But its peer may have slept and gone on
+   * with a write that told nothing of what it replaces: that is known when the call comes back.
+   */
   end(operation: Operation, ended: Ended): void {
+    if (operation.isGuess) operation.saw = this.#replaceable(operation, ended.left ?? [])
     if (operation.outcome !== 'pending') return
     operation.endMs = this.#nowMs()
     operation.outcome = ended.outcome
     operation.values = ended.values ?? []
     operation.acknowledgedBy = ended.acknowledgedBy ?? []
     operation.error = ended.error
-    if (operation.isGuess) operation.saw = this.#replaceable(operation, ended.left ?? [])
   }
 
   /** Every write of the key that had begun and was not left beside this one. */

@@ -46,6 +46,22 @@ test('lost writes', () => {
   finds(lost([[a], [{ write: 'c' }], [removal]], [replica('p1', [], { removed: true })]), /c of k/)
 })
 
+test('a write that its client has given up replaces what is there when its peer gets round to it', () => {
+  const lost = (...left: string[]) => {
+    const history = new History(() => 0)
+    const begin = (write: string, isGuess: boolean) =>
+      history.begin({ peer: 'p1', key: 'k', strict: false, kind: 'put', write, isGuess })
+    const slow = begin('a', true)
+    history.end(slow, { outcome: 'unknown' })
+    history.end(begin('b', false), { outcome: 'done' })
+    history.end(slow, { outcome: 'done', left })
+    assert.equal(slow.outcome, 'unknown')
+    return checkers.lostWrites(new checkers.Past(history), { replicas: [replica('p1', ['a'])], wiped })
+  }
+  finds(lost('a'))
+  finds(lost('a', 'b'), /b of k was acknowledged/)
+})
+
 test('false siblings', () => {
   const found = (steps: Parameters<typeof past>, ...values: string[]) =>
     checkers.falseSiblings(past(...steps), { replicas: [replica('p1', values)] })
