@@ -11,7 +11,7 @@ import type { BlockStore, Fetcher, Membership } from '../core/ports.ts'
 import { formatSize } from '../core/units.ts'
 import type { Held, Holdings } from './holdings.ts'
 import type { Holding, Progress } from './messages.ts'
-import { decodePin, type Pin } from './pin.ts'
+import { decodePinOf, type Pin } from './pin.ts'
 
 export interface HolderDeps {
   membership: Membership
@@ -61,7 +61,7 @@ export class HolderWorker implements Worker {
   /** Takes on a pin, or says why not. */
   async hold({ key, pin: bytes, others, from, again }: Holding): Promise<Progress> {
     const { holdings, clock } = this.#deps
-    const pin = decodePin(bytes)
+    const pin = decodePinOf(key, bytes)
     const held = await holdings.reserve(key, pin)
     if (!held) return { state: 'full', doneBytes: 0, why: this.#noRoom(pin) }
     await holdings.heard(held, pin)

@@ -13,7 +13,7 @@ import type { Membership } from '../core/ports.ts'
 import { type HolderWorker, mayDrop } from './holder.ts'
 import type { Held, Holdings } from './holdings.ts'
 import type { Told } from './messages.ts'
-import { decodePin, encodePin, type Pin, pinKey, pinOf } from './pin.ts'
+import { decodePinOf, encodePin, type Pin, pinKey, pinOf } from './pin.ts'
 import { askDrivers, type TellingDeps } from './telling.ts'
 import type { PinRecords } from './words.ts'
 
@@ -118,7 +118,7 @@ export class KeeperWorker implements Worker {
     const { self } = membership
     const held = holdings.get(key)
     const kept = holdings.kept(key)
-    const says = told && decodePin(told.pin)
+    const says = told && decodePinOf(key, told.pin)
     if (says && held) await holdings.heard(held, says)
     const isNeeded = !held || (says?.wishes.length && says.holders.includes(self))
     if (says && isNeeded && (!kept || isWished(kept, says, self))) return

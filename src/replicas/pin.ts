@@ -90,13 +90,23 @@ export function decodePin(bytes: Uint8Array): Pin {
   }
 }
 
+/**
+ * A pin that somebody says is the one with this key. Throws PIN_INVALID, also when it is of another content: it would be held
+ * under one name and let go under the other.
+ */
+export function decodePinOf(key: string, bytes: Uint8Array): Pin {
+  const pin = decodePin(bytes)
+  if (pinPrefix + pin.cid !== key && pinKey(CID.parse(pin.cid)) !== key) throw invalid('another content')
+  return pin
+}
+
 /** The pin that a record says, all its values taken together; undefined if it says none. Values that are no pins are passed over. */
-export function pinOf({ siblings }: Pick<PinRecord, 'siblings'>): Pin | undefined {
+export function pinOf({ key, siblings }: Pick<PinRecord, 'key' | 'siblings'>): Pin | undefined {
   let merged: Pin | undefined
   for (const { value } of siblings) {
     if (!value) continue
     try {
-      const pin = decodePin(value)
+      const pin = decodePinOf(key, value)
       merged = merged ? mergePins(merged, pin) : pin
     } catch {
       // Of another version, or forged by a member: nothing that this peer could act on.

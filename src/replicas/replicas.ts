@@ -24,7 +24,7 @@ import type { Told } from './messages.ts'
 import { Peers } from './peers.ts'
 import {
   copiesOf,
-  decodePin,
+  decodePinOf,
   elsewhereOf,
   encodePin,
   endOf,
@@ -176,7 +176,7 @@ class OpenReplicas implements Replicas {
   async status(cid: CID, { signal }: Abortable = {}): Promise<PinStatus | undefined> {
     const key = pinKey(cid)
     const told = (await askDrivers(this.#parts, [key], { signal })).get(key)
-    const pin = told ? decodePin(told.pin) : pinOf(await this.#parts.records.get(key, { signal }))
+    const pin = told ? decodePinOf(key, told.pin) : pinOf(await this.#parts.records.get(key, { signal }))
     return pin && pin.wishes.length > 0 ? this.#statusOf(pin, told) : undefined
   }
 
@@ -191,7 +191,7 @@ class OpenReplicas implements Replicas {
       )
       for (const entry of entries) {
         const known = told.get(entry.key)
-        const pin = known ? decodePin(known.pin) : pinOf(entry)
+        const pin = known ? decodePinOf(entry.key, known.pin) : pinOf(entry)
         if (pin && pin.wishes.length > 0) yield this.#statusOf(pin, known)
       }
       if (next === undefined) return

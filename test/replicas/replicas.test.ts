@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { PeerId } from '../../src/core/peer.ts'
-import { pinKey } from '../../src/replicas/pin.ts'
+import { encodePin, pinKey } from '../../src/replicas/pin.ts'
 import { leafOf } from '../exchange/dags.ts'
 import { failureOf } from '../exchange/world.ts'
 import { World } from './world.ts'
@@ -334,4 +334,18 @@ test('a pin that was made without anybody is told when there is somebody', async
   await world.restart('A')
   await world.rest()
   assert.equal((await world.status(dag))?.held, 2)
+})
+
+test('a record that names another content than its key costs no copy of that content', async () => {
+  await using world = await World.of(names)
+  const { dag, holders } = await held(world)
+  const [other, wish] = [world.dag(), { id: 'forged', by: 'B' as PeerId, copies: 5, elsewhere: false }]
+  const forged = { cid: dag.root.toString(), sizeBytes: 1, wishes: [wish], ended: [], holders: [] }
+  world.records.write(pinKey(other.root), encodePin(forged), 'none')
+  await world.rest()
+  for (const name of names) assert.ok(world.peer(name).replicas.summary().pins <= 1, `${name} holds one pin at most`)
+  world.records.write(pinKey(other.root), encodePin({ ...forged, wishes: [] }), 'none')
+  await world.rest()
+  const having = await world.holders(dag)
+  for (const name of holders) assert.ok(having.includes(name), `${name} still holds it`)
 })

@@ -28,7 +28,7 @@ export interface PinPeerOptions {
   linksOf: LinksOf
   measureDag: (reader: BlockReader, root: CID, options?: Abortable) => Promise<{ dagBytes: number }>
   /** What a record of a pin says; undefined if it says none. */
-  pinOf: (record: { siblings: readonly { value: Uint8Array | undefined }[] }) => ReadPin | undefined
+  pinOf: (record: { key: string; siblings: readonly { value: Uint8Array | undefined }[] }) => ReadPin | undefined
   /** Breaks a promise of the replicas. */
   spoil?: Ports['spoil']
 }
