@@ -1,6 +1,7 @@
 // Holding: this peer fetches what it shall hold, the most endangered first and a few at a time, and says how far it is. What
 // it need not hold any more it drops only when the record no longer names it and whoever drives the pin has said that enough
 // others hold it. Everything goes on where it stopped after a restart.
+import { linkedController } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import { codeOf, sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
@@ -9,6 +10,7 @@ import { limits, times } from '../core/limits.ts'
 import type { PeerId, PeerInfo } from '../core/peer.ts'
 import type { BlockStore, Fetcher, Membership } from '../core/ports.ts'
 import { formatSize } from '../core/units.ts'
+import { ReplicasError } from './errors.ts'
 import type { Held, Holdings } from './holdings.ts'
 import type { Holding, Progress } from './messages.ts'
 import { decodePinOf, type Pin } from './pin.ts'
@@ -147,13 +149,21 @@ export class HolderWorker implements Worker {
     const { store, fetcher, holdings } = this.#deps
     this.#doubted.delete(held)
     using lease = store.lease(`hold ${held.cid}`)
+    const { controller: tooLarge, detach } = linkedController(signal)
     const onProgress = ({ phase, done }: { phase: string; done: number }) => {
-      if (phase === 'fetching') held.doneBytes = Math.min(done, held.sizeBytes)
+      if (phase !== 'fetching') return
+      held.doneBytes = Math.min(done, held.sizeBytes)
+      // Whoever pinned it may have lied, and no room is reserved for more.
+      if (session.report().bytes > held.sizeBytes) tooLarge.abort(moreThanSaid(held))
     }
     const options = { hints: this.#sources(held), background: true, signal, onProgress }
     await using session = fetcher.session(held.cid, lease, options)
-    await session.fetchDag(held.cid, { signal })
-    signal.throwIfAborted()
+    try {
+      await session.fetchDag(held.cid, { signal: tooLarge.signal })
+      tooLarge.signal.throwIfAborted()
+    } finally {
+      detach()
+    }
     await holdings.complete(held)
     this.#deps.report(held)
   }
@@ -186,6 +196,11 @@ export class HolderWorker implements Worker {
     const { usedBytes } = this.#deps.holdings
     return `it needs ${formatSize(pin.sizeBytes)}, and this member has promised ${formatSize(usedBytes)} of its room already`
   }
+}
+
+function moreThanSaid({ sizeBytes }: Held): ReplicasError {
+  const why = `it is larger than the ${formatSize(sizeBytes)} that its pin says; unpin it, and pin it again`
+  return new ReplicasError('PIN_INVALID', why)
 }
 
 export function progressOf({ isHeld, sizeBytes, doneBytes, why }: Held): Progress {

@@ -15,8 +15,8 @@ export interface Held {
   /** As it was last heard of. */
   pin: Pin
   isHeld: boolean
-  /** Reserved; does not change while it is held. */
-  readonly sizeBytes: number
+  /** Reserved; does not change once it is held. */
+  sizeBytes: number
   /** Not kept over a restart. */
   others: number
   from: readonly PeerId[]
@@ -85,7 +85,7 @@ export class Holdings {
   /** Reserves room; undefined if there is none. Durable when it resolves, and counted at once. */
   async reserve(key: string, pin: Pin): Promise<Held | undefined> {
     const known = this.#held.get(key)
-    if (known) return known
+    if (known) return this.#grow(known, pin.sizeBytes)
     if (this.#usedBytes + pin.sizeBytes > this.#capacity) return undefined
     const held = newHeld(key, pin)
     this.#take(held, false)
@@ -181,6 +181,16 @@ export class Holdings {
     this.#held.set(held.key, held)
     this.#usedBytes += held.sizeBytes
     this.#set(held, isHeld)
+  }
+
+  /** Somebody knew better how large it is; undefined if there is no room for that. What is held whole is as large as it is. */
+  #grow(held: Held, sizeBytes: number): Held | undefined {
+    if (held.isHeld || sizeBytes <= held.sizeBytes) return held
+    const moreBytes = sizeBytes - held.sizeBytes
+    if (this.#usedBytes + moreBytes > this.#capacity) return undefined
+    this.#usedBytes += moreBytes
+    held.sizeBytes = sizeBytes
+    return held
   }
 
   #drop(held: Held): void {
