@@ -129,15 +129,23 @@ export function mergePins(a: Pin, b: Pin): Pin {
   }
 }
 
-/** The pin with one more wish. Throws COPIES_INVALID when there are too many. */
+/** The pin with one more wish, in place of what the same member wished and this one covers. Throws COPIES_INVALID when there are too many. */
 export function withWish(pin: Pin | undefined, cid: CID, sizeBytes: number, wish: Wish): Pin {
   const before = pin ?? { cid: cid.toString(), sizeBytes, wishes: [], ended: [], holders: [] }
-  if (before.wishes.length >= limits.pinWishesMax)
+  // Whoever adds the same every night has one wish, not one for each night.
+  const others = before.wishes.filter((other) => !covers(wish, other))
+  if (others.length >= limits.pinWishesMax)
     throw new ReplicasError(
       'COPIES_INVALID',
-      `${cid} has been pinned ${before.wishes.length} times; 'potluck pin rm' ends all of them`,
+      `${cid} has been pinned ${others.length} times; 'potluck pin rm' ends all of them`,
     )
-  return { ...before, sizeBytes: Math.max(before.sizeBytes, sizeBytes), wishes: uniqueById([...before.wishes, wish]) }
+  return { ...before, sizeBytes: Math.max(before.sizeBytes, sizeBytes), wishes: uniqueById([...others, wish]) }
+}
+
+/** True if nothing is lost when `other` goes. */
+function covers(wish: Wish, { by, copies, expiresMs, elsewhere }: Wish): boolean {
+  const isLonger = wish.expiresMs === undefined || (expiresMs !== undefined && expiresMs <= wish.expiresMs)
+  return wish.by === by && wish.elsewhere === elsewhere && copies <= wish.copies && isLonger
 }
 
 /** The pin after these of its wishes have ended. */

@@ -366,3 +366,16 @@ test('nobody holds more of a content than its pin says; pinned again with its tr
   assert.equal((await world.status(dag))?.held, 1)
   assert.equal(world.peer('B').replicas.summary().heldBytes, dag.bytes)
 })
+
+test('what is pinned every night can be pinned for years, and one unpin ends it', async () => {
+  await using world = await World.of(names)
+  const dag = world.dag()
+  for (let night = 0; night < 70; night++) await world.pin('A', dag, { copies: 1 + (night % 3) })
+  await world.pin('B', dag, { copies: 4, expiresMs: world.clock.nowMs() + hourMs })
+  assert.equal((await world.status(dag))?.copies, 4)
+  await world.rest(2 * hourMs)
+  assert.equal((await world.status(dag))?.copies, 3)
+  await world.run(world.peer('C').replicas.unpin(dag.root))
+  await world.rest()
+  assert.deepEqual(await world.holders(dag), [])
+})
