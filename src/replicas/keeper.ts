@@ -13,7 +13,7 @@ import type { Membership } from '../core/ports.ts'
 import { type HolderWorker, mayDrop } from './holder.ts'
 import type { Held, Holdings } from './holdings.ts'
 import type { Told } from './messages.ts'
-import { decodePinOf, encodePin, type Pin, pinKey, pinOf } from './pin.ts'
+import { decodePinOf, encodePin, mergePins, type Pin, pinKey, pinOf } from './pin.ts'
 import { askDrivers, type TellingDeps } from './telling.ts'
 import type { PinRecords } from './words.ts'
 
@@ -128,6 +128,12 @@ export class KeeperWorker implements Worker {
     if (!pin && record.siblings.length === 0) return await this.#restore(key, record, signal)
     // A value of another version may wish for it in a way that this program does not know.
     if (!pin && record.siblings.some(({ value }) => value)) return
+    // A wish that nobody has ended was never written: whoever made it could not reach the owners.
+    if (kept && pin && !isWished(kept, pin, self) && isWished(kept, mergePins(pin, kept), self)) {
+      const wished = { ...mergePins(pin, kept), holders: pin.holders }
+      await records.put(key, encodePin(wished), { context: record.context, signal })
+      return
+    }
     if (kept && !isWished(kept, pin, self)) {
       await holdings.unkeep(key)
       this.#deps.onLetGo()

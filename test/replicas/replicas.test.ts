@@ -379,3 +379,19 @@ test('what is pinned every night can be pinned for years, and one unpin ends it'
   await world.rest()
   assert.deepEqual(await world.holders(dag), [])
 })
+
+test('a wish that could not be written is told later, even if the same was unpinned before', async () => {
+  await using world = await World.of(names)
+  const { dag } = await held(world)
+  assert.ok(await world.run(world.peer('B').replicas.unpin(dag.root)))
+  await world.rest()
+  world.peer('A').network.refuses = true
+  await assert.rejects(world.pin('A', dag, { copies: 2 }))
+  world.peer('A').network.refuses = false
+  await world.rest(hourMs)
+  assert.equal((await world.status(dag))?.held, 2)
+  assert.ok(world.peer('A').store.pins.get(dag.root))
+  assert.ok(await world.run(world.peer('B').replicas.unpin(dag.root)))
+  await world.rest(hourMs)
+  assert.deepEqual(await world.holders(dag), [])
+})
