@@ -118,6 +118,7 @@ export class KeeperWorker implements Worker {
     const { self } = membership
     const held = holdings.get(key)
     const kept = holdings.kept(key)
+    const askedAtMs = held?.askedAtMs
     const says = told && decodePinOf(key, told.pin)
     if (says && held) await holdings.heard(held, says)
     const isNeeded = !held || (says?.wishes.length && says.holders.includes(self))
@@ -134,11 +135,12 @@ export class KeeperWorker implements Worker {
       await records.put(key, encodePin(wished), { context: record.context, signal })
       return
     }
-    if (kept && !isWished(kept, pin, self)) {
+    if (kept && holdings.kept(key) === kept && !isWished(kept, pin, self)) {
       await holdings.unkeep(key)
       this.#deps.onLetGo()
     }
-    if (held && (!pin || mayDrop(self, pin, told?.enough ?? false))) {
+    // Who was asked meanwhile to hold it has said yes, and is counted on.
+    if (held && held.askedAtMs === askedAtMs && (!pin || mayDrop(self, pin, told?.enough ?? false))) {
       await holder.drop(held)
       this.#deps.onLetGo()
     }

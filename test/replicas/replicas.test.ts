@@ -1,6 +1,7 @@
 // Pins on a cluster in memory: copies come, move and go as members do; and what others do wrong costs no copy.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { sleep } from '../../src/base/clock.ts'
 import type { PeerId } from '../../src/core/peer.ts'
 import { encodePin, pinKey } from '../../src/replicas/pin.ts'
 import { leafOf } from '../exchange/dags.ts'
@@ -394,4 +395,23 @@ test('a wish that could not be written is told later, even if the same was unpin
   assert.ok(await world.run(world.peer('B').replicas.unpin(dag.root)))
   await world.rest(hourMs)
   assert.deepEqual(await world.holders(dag), [])
+})
+
+test('who is asked to hold it again while it makes sure that it may drop it keeps it', async () => {
+  await using world = await World.of(names)
+  const pins = []
+  for (let index = 0; index < 8; index++) pins.push(await held(world, 'A', 2))
+  world.records.slowly = () => sleep(world.clock, 20_000, undefined)
+  await world.join('F')
+  await world.rest(10_000)
+  world.set('F', { state: 'left', liveness: 'dead' })
+  await world.rest(30 * 60_000)
+  for (const { dag, holders } of pins) {
+    assert.deepEqual(world.named(dag), holders)
+    const having = await world.holders(dag)
+    assert.deepEqual(
+      holders.filter((name) => having.includes(name)),
+      holders,
+    )
+  }
 })

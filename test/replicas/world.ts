@@ -279,6 +279,8 @@ export class SharedRecords {
   readonly #records = new Map<string, PinRecord & { version: number }>()
   readonly #followers = new Set<{ prefix: string; listener: (record: PinRecord) => void }>()
   writes = 0
+  /** Answers to reads are on their way for so long. */
+  slowly: ((key: string) => Promise<void>) | undefined
 
   portOf(isReachable: () => boolean): PinRecords {
     const require = () => {
@@ -288,7 +290,9 @@ export class SharedRecords {
     return {
       get: async (key) => {
         require()
-        return { ...this.#get(key), ...acks }
+        const found = { ...this.#get(key), ...acks }
+        await this.slowly?.(key)
+        return found
       },
       put: async (key, value, { context }) => {
         require()
