@@ -43,7 +43,8 @@ export class Witness {
   /** Since when nobody of the larger part of the members has heard of a peer. */
   readonly #unreachedSince = new Map<Peer, number>()
   #sides = new Map<string, Side>()
-  #up = new Set<string>()
+  /** Programs that ran at the last look. */
+  #up = new Set<PinProgram>()
   #inspected = new Map<Peer, PinInspected>()
 
   constructor(deps: WitnessDeps, { graceMs }: WitnessOptions) {
@@ -152,14 +153,14 @@ export class Witness {
       const joined = Math.min(...side.map((peer) => this.#inspected.get(peer)!.members))
       if (side.length * 2 > joined) continue
       const name = side.map((peer) => peer.name).join(' ')
-      const isFresh = side.some((peer) => !this.#up.has(peer.name))
+      const isFresh = side.some(({ run }) => !this.#up.has(run!.program!))
       const named = this.#namedBy(side)
-      const known = before.get(name)
+      const known = isFresh ? undefined : before.get(name)
       const since = known ?? { sinceMs: history.nowMs, noticeMs: isFresh ? wakeNoticeMs : noticeMs }
       if (known && history.nowMs - known.sinceMs > known.noticeMs) this.#compare(name, known.named, named)
       this.#sides.set(name, { ...since, named })
     }
-    this.#up = new Set(awake.map(({ name }) => name))
+    this.#up = new Set(awake.map(({ run }) => run!.program!))
   }
 
   #namedBy(side: Peer[]): Map<string, Set<string>> {
