@@ -37,17 +37,20 @@ export interface RoundDeps {
 
 export async function carryOut(deps: RoundDeps, round: Round, outcomes: Outcomes, signal: AbortSignal): Promise<void> {
   const { records } = deps
+  // A record that changes while others are asked is decided on anew: what was decided must not replace what it did not know.
+  const unchanged = (driven: Driven, act: (context: string) => Promise<unknown>) => {
+    const { key, context } = driven
+    return { key, act: async () => (driven.context === context ? await act(context) : undefined) }
+  }
+  const writes = round.writes.map(({ driven, pin }) =>
+    unchanged(driven, (context) => records.put(driven.key, encodePin(pin), { context, signal })),
+  )
+  const removals = round.removals.map((driven) =>
+    unchanged(driven, (context) => records.remove(driven.key, { context, signal })),
+  )
   const asking = [...round.asks].map(([peer, list]) => ask(deps, peer, list, outcomes, signal))
   const releasing = [...round.releases].map(([peer, list]) => release(deps, peer, list, outcomes, signal))
   await Promise.all([...asking, ...releasing])
-  const writes = round.writes.map(({ driven: { key, context }, pin }) => ({
-    key,
-    act: () => records.put(key, encodePin(pin), { context, signal }),
-  }))
-  const removals = round.removals.map(({ key, context }) => ({
-    key,
-    act: () => records.remove(key, { context, signal }),
-  }))
   const acts = [...writes, ...removals]
   for (let at = 0; at < acts.length; at += limits.pinWritesInFlight)
     await Promise.all(acts.slice(at, at + limits.pinWritesInFlight).map((one) => attempt(deps, one, outcomes)))
