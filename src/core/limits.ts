@@ -480,6 +480,8 @@ export const times = {
   sightMs: 20_000,
   /** A holder's word counts for so long before it is asked again. */
   pinsConfirmedMs: 3_600_000,
+  /** Who has answered nothing about pins for so long, though it is alive, is passed over for new ones. */
+  pinsDeafMs: 30_000,
   /** A member without room, or that could not fetch, is asked again after this. */
   unfitMs: 600_000,
   /** How often what is here is compared with the pins, though messages wake it. */

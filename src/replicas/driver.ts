@@ -129,6 +129,10 @@ export class DriverWorker implements Worker {
     this.#unsettled.add(key)
   }
 
+  asked(peer: PeerId, result: { answered: boolean }): void {
+    this.#deps.presence.asked(peer, result)
+  }
+
   /** Something is to be looked at at once. */
   doubt(key: string): void {
     this.stir(key)
@@ -286,7 +290,11 @@ export class DriverWorker implements Worker {
     return {
       holds: isConfirmed(driven, peer) && presence.seesPeer(peer),
       gone: presence.isGone(peer),
-      unfit: isFull || isFailing || (said?.failedAudits ?? 0) >= limits.auditsFailedMax,
+      unfit:
+        isFull ||
+        isFailing ||
+        presence.isDeaf(peer, { hasCopy: driven.pin.holders.includes(peer) }) ||
+        (said?.failedAudits ?? 0) >= limits.auditsFailedMax,
     }
   }
 

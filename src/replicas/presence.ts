@@ -19,6 +19,8 @@ export class Presence {
   /** Wall time since when a member has been away. */
   readonly #awaySince = new Map<PeerId, number>()
   readonly #openedAtMs: number
+  /** Monotonic times of the first and the last question in a row that a member did not answer. */
+  readonly #deaf = new Map<PeerId, { sinceMs: number; lastMs: number }>()
   #counted = { joined: 0, seen: 0 }
 
   constructor(
@@ -49,6 +51,7 @@ export class Presence {
       }
     }
     for (const peer of this.#awaySince.keys()) if (!this.#membership.member(peer)) await this.#forget(peer)
+    for (const peer of this.#deaf.keys()) if (!this.#membership.member(peer)) this.#deaf.delete(peer)
   }
 
   isHere({ peer, state, liveness }: Member): boolean {
@@ -68,6 +71,23 @@ export class Presence {
     if (this.isHere(member)) return false
     const sinceMs = this.#awaySince.get(peer)
     return sinceMs !== undefined && this.#clock.nowMs() - sinceMs > this.#graceMs
+  }
+
+  /** A member was asked about pins. */
+  asked(peer: PeerId, { answered }: { answered: boolean }): void {
+    const nowMs = this.#clock.monotonicMs()
+    if (answered) this.#deaf.delete(peer)
+    else this.#deaf.set(peer, { sinceMs: this.#deaf.get(peer)?.sinceMs ?? nowMs, lastMs: nowMs })
+  }
+
+  /**
+   * True for one that is here and yet has answered nothing about pins: for some time, or for as long as one that is away if it
+   * has a copy already. It is asked again from time to time.
+   */
+  isDeaf(peer: PeerId, { hasCopy }: { hasCopy: boolean }): boolean {
+    const deaf = this.#deaf.get(peer)
+    if (!deaf || this.#clock.monotonicMs() - deaf.lastMs > times.unfitMs) return false
+    return deaf.lastMs - deaf.sinceMs > (hasCopy ? this.#graceMs : times.pinsDeafMs)
   }
 
   /** Milliseconds until one that is away counts as gone; undefined if it is here. */

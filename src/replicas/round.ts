@@ -26,6 +26,8 @@ export interface Outcomes {
   stir(key: string): void
   stirring(): void
   again(key: string): void
+  /** A member was asked, and answered or not. */
+  asked(peer: PeerId, result: { answered: boolean }): void
 }
 
 export interface RoundDeps {
@@ -69,6 +71,7 @@ async function ask(
     try {
       const request = { kind: 'hold', holdings: part.map(({ holding }) => holding) } as const
       const { progress } = await peers.ask(peer, request, 'progress', { signal })
+      outcomes.asked(peer, { answered: true })
       for (const [index, { driven }] of part.entries()) {
         const one = progress[index]
         if (!one) continue
@@ -78,7 +81,9 @@ async function ask(
         else if (one.doneBytes !== before.doneBytes) outcomes.stirring()
       }
     } catch (error) {
+      if (signal.aborted) return
       log.debug(`${peer} did not say how far it is: ${sentenceOf(error)}`)
+      outcomes.asked(peer, { answered: false })
       for (const { driven } of list.slice(at)) {
         driven.said.delete(peer)
         outcomes.again(driven.key)

@@ -87,6 +87,8 @@ function placeOf(driven: Driven, peer: PeerId, presence: Presence): ToldPlace | 
   const isNamed = driven.pin.holders.includes(peer)
   if (!presence.seesPeer(peer))
     return isNamed ? { peer, state: 'away', doneBytes: said?.doneBytes ?? 0, why: awayText(peer, presence) } : undefined
+  if (!said && presence.isDeaf(peer, { hasCopy: false }))
+    return { peer, state: 'failing', doneBytes: 0, why: 'it is alive, and does not answer about pins' }
   if (!said) return { peer, state: 'asked', doneBytes: 0 }
   const { doneBytes, why } = said
   if (said.failedAudits > 0)

@@ -415,3 +415,29 @@ test('who is asked to hold it again while it makes sure that it may drop it keep
     )
   }
 })
+
+test('a member that is alive and answers nothing about pins is passed over; one that has a copy is waited for like one away', async () => {
+  await using world = await World.of(names)
+  const { dag, holders } = await held(world)
+  const driver = names.find((name) => world.peer(name).replicas.summary().driven > 0)!
+  const deaf = holders.find((name) => name !== driver && name !== 'A')!
+  world.peer(deaf).network.refuses = true
+  world.set(deaf, { incarnation: 2 })
+  await world.rest(11 * hourMs)
+  assert.deepEqual(world.named(dag), holders)
+  assert.match((await world.status(dag, driver))?.why ?? '', /alive, and does not answer about pins/)
+  await world.rest(2 * hourMs)
+  assert.ok(!world.named(dag).includes(deaf))
+  assert.equal((await world.status(dag, driver))?.held, 3)
+  // New ones, all driven by those that answer.
+  for (let index = 0; index < 8; index++) {
+    const fresh = world.dag()
+    await world.pin('A', fresh)
+    await world.rest(5 * 60_000)
+    const status = await world.status(fresh, driver)
+    if (status?.places.length) assert.equal(status.held, 3)
+  }
+  world.peer(deaf).network.refuses = false
+  await world.rest(2 * hourMs)
+  assert.deepEqual(world.named(dag), holders)
+})
