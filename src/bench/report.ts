@@ -1,12 +1,12 @@
 // Figures as people can trust them: the machine, medians of several runs, and each figure beside the ceiling that was
 // measured in the same run, as a ratio. Nothing here judges.
-import { cpus, totalmem } from 'node:os'
+import { cpus, loadavg, totalmem } from 'node:os'
 import { formatSize } from '../core/units.ts'
 import { version } from '../node/version.ts'
 
 export interface Figure {
   what: string
-  unit: 'MB/s' | 'files/s' | 'writes/s' | 'reads/s' | 'MB' | 'ms' | 's'
+  unit: 'MB/s' | 'files/s' | 'writes/s' | 'reads/s' | 'MB' | 'ms' | 's' | '%'
   /** One per run, in order. */
   values: number[]
   /** The same work by the ceiling, run by run. */
@@ -28,7 +28,7 @@ export interface BenchOptions {
   say: (sentence: string) => void
 }
 
-function median(values: number[]): number {
+export function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = sorted.length >> 1
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
@@ -36,7 +36,7 @@ function median(values: number[]): number {
 
 function machine(): string {
   const processors = cpus()
-  return `potluck ${version}, Node.js ${process.versions.node}, ${process.platform} ${process.arch}, ${processors.length} x ${processors[0]?.model.trim()}, ${formatSize(totalmem())}`
+  return `potluck ${version}, Node.js ${process.versions.node}, ${process.platform} ${process.arch}, ${processors.length} x ${processors[0]?.model.trim()}, ${formatSize(totalmem())}, load ${loadavg()[0]!.toFixed(1)}`
 }
 
 /** One line per figure: median, range, and the median of the ratios. */
