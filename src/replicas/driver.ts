@@ -203,6 +203,7 @@ export class DriverWorker implements Worker {
 
   #decide(due: Iterable<string>): Round {
     const round: Round = { asks: new Map(), releases: new Map(), writes: [], removals: [] }
+    const nowMs = this.#deps.time.nowMs()
     for (const key of due) {
       const driven = this.#pins.get(key)
       if (!driven) continue
@@ -213,7 +214,6 @@ export class DriverWorker implements Worker {
         continue
       }
       const before = driven.pin
-      const nowMs = this.#deps.time.nowMs()
       const isOver = before.wishes.some(({ expiresMs }) => expiresMs !== undefined && expiresMs <= nowMs)
       if (isOver) {
         const pin = withoutWishes(before, ({ expiresMs }) => expiresMs !== undefined && expiresMs <= nowMs, nowMs)
@@ -228,7 +228,9 @@ export class DriverWorker implements Worker {
     const { pin, key } = driven
     const { presence, clock } = this.#deps
     const plan = this.plan(driven)
-    const isSettled = plan.isHeld && plan.target.length >= Math.min(copiesOf(pin), this.possibleFor(pin))
+    const copies = copiesOf(pin)
+    // Nearly always there are enough, and whoever could hold it besides need not be counted.
+    const isSettled = plan.isHeld && (plan.target.length >= copies || plan.target.length >= this.possibleFor(pin))
     if (isSettled && plan.toName.length === 0 && plan.toTrim.length === 0) this.#unsettled.delete(key)
     else this.#unsettled.add(key)
     const nowMs = clock.monotonicMs()
