@@ -42,7 +42,7 @@ export interface PlanningAnswer {
 const copies = 3
 const zones = 3
 const pinBytes = 1_000_000
-const capacity = 1e12
+const capacity = 100e9
 const clock = systemClock
 const log = silentLog
 
