@@ -186,17 +186,15 @@ class Cluster implements Disposable {
 
   async start({ pins, pinnedBytes, say }: RepairOptions): Promise<void> {
     say('five members start')
-    let line: string | undefined
-    for (const name of names) {
-      this.#roles.set(name, new Role('repair-role', this.#signal))
-      const opened = await this.#open(name, 0, line === undefined ? {} : { line })
-      line ??= opened
-    }
+    for (const name of names) this.#roles.set(name, new Role('repair-role', this.#signal))
+    const [first, ...others] = names as [Name, ...Name[]]
+    const line = await this.#open(first, 0)
+    await Promise.all(others.map((name) => this.#open(name, 0, { line })))
     await this.#gather()
     say(`they get ${pins} pins of ${formatSize(pinnedBytes)}`)
     using giver: MemberRole = new Role('repair-role', this.#signal)
     const common = { zone: 'elsewhere', capacity: 0, bytesPerSecond: 0 }
-    await giver.ask({ do: 'open', home: join(this.directory, 'giver'), line: line!, ...common })
+    await giver.ask({ do: 'open', home: join(this.directory, 'giver'), line, ...common })
     await giver.ask({ do: 'gather', alive: names.length + 1 })
     await giver.ask({ do: 'give', pins, pinBytes: Math.ceil(pinnedBytes / pins), copies })
     await this.#gather()
