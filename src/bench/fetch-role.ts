@@ -7,6 +7,7 @@ import type { Channel } from '../core/ports.ts'
 import { linksOf } from '../files/links.ts'
 import { type Host, openHost } from '../net/host.ts'
 import { newIdentity } from '../net/identity.ts'
+import type { Config } from '../node/config.ts'
 import { countBuffersAsHeap } from '../node/heap.ts'
 import { Home } from '../node/home.ts'
 import { openPeer } from '../node/open.ts'
@@ -28,6 +29,8 @@ export interface RoleAnswer {
 const rawProtocol = '/potluck/bench-raw/1.0.0'
 const pieceBytes = 1 << 20
 const quiet = { listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false }
+/** Or the cluster would copy to the fetcher of its own accord what it is about to fetch. */
+const givesNothing = { capacity: 0 }
 let rawHost: Host | undefined
 
 countBuffersAsHeap()
@@ -60,7 +63,7 @@ async function fetch(command: FetchCommand & { role: 'fetch' }): Promise<Partial
   if (command.rawBytes !== undefined)
     return { seconds: await rawSeconds(command.home, command.rawAddress, command.rawBytes) }
   if (command.cid === undefined) return {}
-  await using peer = await online(command.home)
+  await using peer = await online(command.home, givesNothing)
   await peer.join(command.line)
   const startedMs = systemClock.monotonicMs()
   await peer.pinAdd(command.cid)
@@ -82,7 +85,8 @@ async function rawSeconds(home: string, address: string, sizeBytes: number): Pro
   return seconds
 }
 
-const online = (home: string) => openPeer({ home: new Home(home), online: true, doing: 'start', flags: quiet })
+const online = (home: string, flags: Partial<Config> = {}) =>
+  openPeer({ home: new Home(home), online: true, doing: 'start', flags: { ...quiet, ...flags } })
 
 async function bareHost(home: string): Promise<Host> {
   const common = { clock: systemClock, random: systemRandom, log: silentLog }
