@@ -32,7 +32,7 @@ test('what a driver decided is not written over a record that has changed since'
   const holding = { key: driven.key, pin: new Uint8Array(), others: 0, from: [], again: false }
   const writes = [driven, other].map((one) => ({ driven: one, pin }))
   const round = { asks: new Map([[peer, [{ driven, holding }]]]), releases: new Map(), writes, removals: [] }
-  const outcomes = { stir: () => {}, stirring: () => {}, again: () => {} }
+  const outcomes = { stir: () => {}, stirring: () => {}, again: () => {}, asked: () => {} }
   await carryOut(deps, round, outcomes, new AbortController().signal)
   assert.deepEqual(puts, ['pin/other same'])
 })
