@@ -486,6 +486,8 @@ export const times = {
   unfitMs: 600_000,
   /** How often what is here is compared with the pins, though messages wake it. */
   keeperEveryMs: 600_000,
+  /** After a block was lost, everything held is looked through: the blocks that go with it are then gone too. */
+  mendAfterMs: 10_000,
   /** Mean time between two audits of a holder. */
   auditEveryMs: 60_000,
   /** How often somebody who waits for copies looks. */

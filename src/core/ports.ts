@@ -46,6 +46,12 @@ export interface BlockStore extends BlockReader {
   writer(lease: Lease): BlockWriter
 }
 
+/** Tells when a block has gone that was here: it rotted, its file is lost, or the user's own file has changed. */
+export interface Losses {
+  /** The returned function stops that. */
+  onLost(listener: (cid: CID) => void): () => void
+}
+
 /** A stream of blocks into the store, durable in groups. Disposing of it gives up what is not durable by then. */
 export interface BlockWriter extends AsyncDisposable {
   /** Takes a block; waits while too many bytes are on their way to the disk. Not durable before `flush`. Throws STORE_FULL. */

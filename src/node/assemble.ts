@@ -5,7 +5,7 @@ import type { Abortable } from '../base/abort.ts'
 import { Scope } from '../base/scope.ts'
 import type { WorkerLoop } from '../base/worker.ts'
 import { membersOnly } from '../core/members-only.ts'
-import type { BlockStore, Dht, FindProviders, LinksOf, Table } from '../core/ports.ts'
+import type { BlockStore, Dht, FindProviders, LinksOf, Losses, Table } from '../core/ports.ts'
 import { type Exchange, openExchange } from '../exchange/exchange.ts'
 import type { Members } from '../members/members.ts'
 import { Names } from '../records/names.ts'
@@ -20,7 +20,7 @@ import { announced } from './roots.ts'
 
 export interface Ports extends ClusterPorts {
   dht: Dht
-  store: BlockStore
+  store: BlockStore & Losses
   /** What the store keeps. */
   roots: Roots
   tables: ClusterPorts['tables'] & {

@@ -66,10 +66,11 @@ export class AuditWorker implements Worker {
     return { next: 'later', delayMs: times.auditEveryMs * (0.75 + 0.5 * random.unit()) }
   }
 
-  // What this peer cannot read itself it does not hold.
+  // What this peer cannot read itself it does not hold, and that is seldom all.
   #doubtOwn({ key }: Driven): void {
     const held = this.#deps.holdings.get(key)
     if (held) this.#deps.holder.doubt(held)
+    this.#deps.holder.doubtAllSoon()
   }
 
   async #audit(peer: PeerId, list: Driven[], signal: AbortSignal): Promise<void> {

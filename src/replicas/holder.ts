@@ -38,6 +38,7 @@ export class HolderWorker implements Worker {
   #queue: Held[] = []
   #queuedAtMs = Number.NEGATIVE_INFINITY
   readonly #running = new Set<Promise<void>>()
+  #cancelDoubt: (() => void) | undefined
   #isClosed = false
   wake: () => void = () => {}
 
@@ -78,6 +79,14 @@ export class HolderWorker implements Worker {
     for (const held of this.#deps.holdings.all()) this.doubt(held)
   }
 
+  /** The same in a while: where one block went others may follow, and one look is enough for all. */
+  doubtAllSoon(): void {
+    this.#cancelDoubt ??= this.#deps.clock.timer(times.mendAfterMs, () => {
+      this.#cancelDoubt = undefined
+      this.doubtAll()
+    })
+  }
+
   doubt(held: Held): void {
     if (held.isHeld) this.#doubted.add(held)
     this.wake()
@@ -107,6 +116,7 @@ export class HolderWorker implements Worker {
   /** Stops every fetch; what has come is kept. */
   async close(): Promise<void> {
     this.#isClosed = true
+    this.#cancelDoubt?.()
     for (const stop of this.#fetching.values()) stop.abort(new Error('this peer stops'))
     await Promise.all(this.#running)
   }

@@ -45,7 +45,7 @@ export class Holdings {
   #usedBytes = 0
   #doneBytes = 0
 
-  constructor(deps: { table: Table; roots: Roots }, { capacity }: { capacity: number }) {
+  private constructor(deps: { table: Table; roots: Roots }, { capacity }: { capacity: number }) {
     this.#table = deps.table
     this.#roots = deps.roots
     this.#capacity = capacity
@@ -58,6 +58,15 @@ export class Holdings {
     }
     for (const [row, bytes] of this.#table.range({ from: keptPrefix, to: after(keptPrefix) }))
       this.#kept.set(row.slice(keptPrefix.length), decodePin(bytes))
+  }
+
+  /** Reads what the table has. What was about to be kept, or let go, when the process ended is not kept. */
+  static async open(deps: { table: Table; roots: Roots }, options: { capacity: number }): Promise<Holdings> {
+    const holdings = new Holdings(deps, options)
+    const gone = [...holdings.#kept.keys()].filter((key) => !deps.roots.has(cidOfKey(key)))
+    for (const key of gone) holdings.#kept.delete(key)
+    await deps.table.write(gone.map((key) => ({ delete: keptPrefix + key })))
+    return holdings
   }
 
   /** Bytes held and promised. */

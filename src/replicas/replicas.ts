@@ -61,7 +61,7 @@ export async function openReplicas(deps: ReplicasDeps, options: ReplicasOptions)
   const { self } = membership
   const time = new ClusterTime(clock)
   const presence = new Presence({ membership, table, clock }, options)
-  const holdings = new Holdings({ table, roots: deps.roots }, options)
+  const holdings = await Holdings.open({ table, roots: deps.roots }, options)
   let calls: Calls | undefined
   const peers: Peers = new Peers({
     self,
@@ -84,6 +84,7 @@ export async function openReplicas(deps: ReplicasDeps, options: ReplicasOptions)
   const parts: Parts = { ...common, driver, holder, keeper, options }
   calls = opening.use(await deps.openCalls({ protocol, answer: answerCalls(serving) }))
   opening.defer(() => holder.close())
+  opening.defer(store.onLost(() => holder.doubtAllSoon()))
   opening.defer(records.follow(pinPrefix, (record) => driver.follow(record)))
   opening.defer(membership.onChange(() => driver.wake()))
   const audit = new AuditWorker({ ...common, driver, holder })
@@ -136,13 +137,14 @@ class OpenReplicas implements Replicas {
     const { copies = this.#parts.options.copies, sizeBytes, expiresMs, elsewhere = false, signal } = options
     if (!Number.isInteger(copies) || copies < 1 || copies > limits.copiesMax)
       throw new ReplicasError('COPIES_INVALID', `a pin may have 1 to ${limits.copiesMax} copies, not ${copies}`)
-    if (!roots.has(cid)) await roots.add(cid)
     const key = pinKey(cid)
     const { holdings, membership, random } = this.#parts
     const id = Buffer.from(random.bytes(wishIdBytes)).toString('base64url')
     const wish = { id, by: membership.self, copies, expiresMs, elsewhere }
-    // First here: should the record not be written, it is told again later.
+    // First here: should the record not be written, it is told again later. The row comes before its root, or the root would
+    // be taken for an import, which wishes for something else.
     await holdings.keep(key, withWish(holdings.kept(key), cid, sizeBytes, wish))
+    if (!roots.has(cid)) await roots.add(cid)
     const record = await this.#parts.records.get(key, { signal })
     const pin = withWish(pinOf(record), cid, sizeBytes, wish)
     await this.#parts.records.put(key, encodePin(pin), { context: record.context, signal })

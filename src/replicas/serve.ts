@@ -53,8 +53,12 @@ export async function act(deps: ServeDeps, request: Request, from: PeerId): Prom
       return { ...head(), kind: 'noted' }
     case 'tell':
       return { ...head(), kind: 'told', told: request.keys.map((key) => tellOf(deps, key)) }
-    case 'audit':
-      return { ...head(), kind: 'hashes', hashes: await answerAudit(store, request.blocks, request.nonce) }
+    case 'audit': {
+      const hashes = await answerAudit(store, request.blocks, request.nonce)
+      // What an audit finds missing is seldom all.
+      if (hashes.includes(undefined)) holder.doubtAllSoon()
+      return { ...head(), kind: 'hashes', hashes }
+    }
     case 'used':
       return { ...head(), kind: 'noted' }
   }

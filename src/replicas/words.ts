@@ -7,7 +7,7 @@ import type { Log } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { Worker } from '../base/worker.ts'
 import type { PeerId, PeerInfo } from '../core/peer.ts'
-import type { AnswerCall, BlockStore, Calls, Fetcher, LinksOf, Membership, Table } from '../core/ports.ts'
+import type { AnswerCall, BlockStore, Calls, Fetcher, LinksOf, Losses, Membership, Table } from '../core/ports.ts'
 import type { Reporting } from '../core/progress.ts'
 
 /** A record as replicas see it: the values that were written at the same time, and the version that they make. */
@@ -51,7 +51,7 @@ export interface Roots {
 export interface ReplicasDeps {
   membership: Membership
   records: PinRecords
-  store: BlockStore
+  store: BlockStore & Losses
   roots: Roots
   fetcher: Fetcher
   linksOf: LinksOf

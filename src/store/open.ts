@@ -10,7 +10,7 @@ import type { Log } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import { Scope } from '../base/scope.ts'
 import { Block, inlineBytes, matches, requireKnownHash } from '../core/block.ts'
-import type { BlockReference, BlockStore, BlockWriter, Lease, LinksOf, Table } from '../core/ports.ts'
+import type { BlockReference, BlockStore, BlockWriter, Lease, LinksOf, Losses, Table } from '../core/ports.ts'
 import type { Reporting } from '../core/progress.ts'
 import { adoptFiles } from './adopt.ts'
 import { type BlockFiles, DiskFiles } from './block-files.ts'
@@ -56,13 +56,14 @@ export async function openStore(deps: StoreDeps, { directory }: { directory: str
   return new Store(deps, catalog, files)
 }
 
-export class Store implements BlockStore, AsyncDisposable {
+export class Store implements BlockStore, Losses, AsyncDisposable {
   readonly pins: Pins
   readonly #catalog: Catalog
   readonly #files: BlockFiles
   readonly #linksOf: LinksOf
   readonly #leases = new Map<Lease, number>()
   #leasesEnded = 0
+  readonly #lossListeners = new Set<(cid: CID) => void>()
   #collecting: Promise<unknown> = Promise.resolve()
 
   constructor(deps: { clock: Clock; linksOf: LinksOf }, catalog: Catalog, files: BlockFiles) {
@@ -100,6 +101,11 @@ export class Store implements BlockStore, AsyncDisposable {
 
   async unverified(cid: CID, options: Abortable = {}): Promise<Uint8Array> {
     return (await this.#read(cid, options)).bytes
+  }
+
+  onLost(listener: (cid: CID) => void): () => void {
+    this.#lossListeners.add(listener)
+    return () => this.#lossListeners.delete(listener)
   }
 
   lease(reason: string): Lease {
@@ -224,6 +230,7 @@ export class Store implements BlockStore, AsyncDisposable {
       const now = this.#catalog.entry(key)
       if (now?.kind === 'reference') this.#catalog.set(key, { ...now, broken })
     })
+    if (broken) this.#tellLost(cid)
   }
 
   // Only the very copy that failed: it may have been fetched again meanwhile.
@@ -235,6 +242,11 @@ export class Store implements BlockStore, AsyncDisposable {
       const same = now?.kind === failed.kind && (now.kind !== 'file' || now.fileId === (failed as typeof now).fileId)
       if (now && same) this.#catalog.remove(key, now)
     })
+    this.#tellLost(cid)
+  }
+
+  #tellLost(cid: CID): void {
+    for (const listener of this.#lossListeners) listener(cid)
   }
 }
 

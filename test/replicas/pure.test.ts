@@ -3,16 +3,19 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { CID } from 'multiformats/cid'
 import { Block, codecs } from '../../src/core/block.ts'
 import { limits } from '../../src/core/limits.ts'
 import type { PeerId } from '../../src/core/peer.ts'
 import { chooseHolders } from '../../src/replicas/choose.ts'
 import { ClusterTime } from '../../src/replicas/cluster-time.ts'
 import { mayDrop } from '../../src/replicas/holder.ts'
+import { Holdings } from '../../src/replicas/holdings.ts'
 import { decodeAnswer, decodeRequest, encodeAnswer, encodeRequest, type Request } from '../../src/replicas/messages.ts'
-import { copiesOf, decodePin, encodePin, mergePins, type Pin, withoutWishes } from '../../src/replicas/pin.ts'
+import { copiesOf, decodePin, encodePin, mergePins, type Pin, pinKey, withoutWishes } from '../../src/replicas/pin.ts'
 import { planPin, type Situation } from '../../src/replicas/plan.ts'
 import { VirtualClock } from '../twins/clock.ts'
+import { MemoryTable } from '../twins/table.ts'
 
 const peers = [...'ABCDEFGH'] as PeerId[]
 const walkArb = fc.uniqueArray(fc.record({ peer: fc.constantFrom(...peers), zone: fc.constantFrom('x', 'y', 'z') }), {
@@ -229,6 +232,26 @@ test('nobody drops what the record still names it for, nor what has too few othe
   assert.equal(mayDrop(self, pin(['B', 'C']), false), false)
   assert.equal(mayDrop(self, pin(['B', 'C']), true), true)
   assert.equal(mayDrop(self, pin(['A'], false), false), true, 'nobody wishes for it')
+})
+
+test('what was about to be kept when the process ended is not kept, and no pin of anything else', async () => {
+  const table = new MemoryTable()
+  const roots = new Set<string>()
+  const port = {
+    has: (cid: CID) => roots.has(String(cid)),
+    list: () => [...roots].map((text) => CID.parse(text)),
+    add: async (cid: CID) => void roots.add(String(cid)),
+    remove: async (cid: CID) => roots.delete(String(cid)),
+  }
+  const open = () => Holdings.open({ table, roots: port }, { capacity: 100 })
+  const pin: Pin = { cid, sizeBytes: 5, wishes: [], ended: [], holders: [] }
+  await (await open()).keep(pinKey(block), pin)
+  assert.deepEqual((await open()).keptKeys(), [])
+  assert.equal(table.size, 0)
+  await port.add(block)
+  await (await open()).keep(pinKey(block), pin)
+  assert.deepEqual((await open()).keptKeys(), [pinKey(block)])
+  assert.deepEqual([...(await open()).untold(pinKey)], [])
 })
 
 test('the time of the cluster is that of its middle clock', () => {

@@ -243,6 +243,18 @@ test('a holder whose disk lost blocks gets them again', async () => {
   assert.ok((await world.holders(dag)).includes(robbed))
 })
 
+test('what one audit finds missing makes the holder look through all that it holds', async () => {
+  await using world = await World.of(['A', 'B', 'C'])
+  const pins = []
+  for (let index = 0; index < 40; index++) pins.push(world.dag(2, 100))
+  for (const dag of pins) await world.pin('A', dag)
+  await world.rest(5 * 60_000)
+  const robbed = ['A', 'B', 'C'].find((name) => world.peer(name).replicas.summary().driven === 0) ?? 'B'
+  await world.run(world.empty(robbed))
+  await world.rest(4 * 60_000)
+  for (const dag of pins) assert.ok((await world.holders(dag)).includes(robbed))
+})
+
 test('a member whose disk was wiped gets everything again', async () => {
   await using world = await World.of(names)
   const { dag, holders } = await held(world)

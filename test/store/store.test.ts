@@ -88,7 +88,11 @@ test('a file that rots is noticed, set aside, and can be put again', () =>
     const bytes = await readFile(path)
     bytes[1000]! ^= 1
     await writeFile(path, bytes)
+    const lost: string[] = []
+    const stop = store.onLost((cid) => lost.push(Buffer.from(cid.multihash.bytes).toString('hex')))
     const verified = await store.verify()
+    stop()
+    assert.deepEqual(lost, [Buffer.from(block.cid.multihash.bytes).toString('hex')])
     assert.deepEqual(
       verified.problems.map(({ cid }) => cid.toString()),
       [block.cid.toString()],
