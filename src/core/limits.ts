@@ -109,10 +109,8 @@ export const limits = {
   streamsOutMax: 256,
   /** Connections, both ways. js-libp2p's figure. */
   connectionsMax: 300,
-  /** Connections past which discovered peers are not dialed: in a cluster half of all, so that others may come in. */
-  connectionsWantedPrivate: 150,
-  /** The same in an open network, where the DHT makes the connections that it needs by itself. */
-  connectionsWantedOpen: 32,
+  /** Connections past which discovered peers are not dialed: members and the DHT make those that they need by themselves. */
+  connectionsWanted: 32,
   /** New connections per second and address: a whole cluster behind one NAT, or on one machine, may start at once. */
   connectionsInPerSecond: 64,
   /** Connections in the middle of their handshake: strangers who say nothing must not keep others out. */
@@ -187,6 +185,13 @@ export const limits = {
   claimBytesMax: 4 * KiB,
   /** Claims that members send each other at a time: far from the limit of an answer; what is left follows the next time. */
   exchangeBytesMax: 1 * MiB,
+  /**
+   * Other members up to which each keeps a line to every other one. A line costs memory and pings, and a listener takes 300;
+   * gossip wants a dozen, a DHT some tens.
+   */
+  meshFullMax: 32,
+  /** Past that, circles in which each keeps a line to both beside it: as many lines as in the largest full mesh. */
+  meshCircles: 16,
   /** Members that are probed in one period: each of five is noticed within a second, and the load depends on nobody else. */
   probesPerPeriod: 3,
   /** Probes without a verdict: those of one period, of periods that a slow network stretches, and of lost connections. */

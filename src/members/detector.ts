@@ -4,47 +4,20 @@
 // does not object in time. Lifeguard's corrections: a peer that finds itself ill (late timers, failed probes, no word even
 // from its helpers) probes more slowly, doubts last longer the fewer share them, and a suspect is told so first.
 //
+// Only members near to this one are probed, which is all in a small cluster (see mesh.ts). As many probe each as it probes,
+// so nobody is forgotten; of the others it hears from those near to them.
+//
 // What it concludes is this peer's own opinion. A peer's own ears count more than hearsay: whoever was heard is alive.
 import type { Random } from '../base/random.ts'
 import { limits, times } from '../core/limits.ts'
 import type { Liveness } from '../core/member.ts'
 import type { PeerId } from '../core/peer.ts'
+import type { DetectorAction, DetectorEvent } from './detector-events.ts'
+import { nearOf } from './mesh.ts'
 import { OwnTime } from './own-time.ts'
 import { Rounds } from './rounds.ts'
 import type { Opinion } from './rumours.ts'
 import { confirmationsWanted, type Suspicion, suspicionMs } from './suspicion.ts'
-
-/** `probe` is the number in the action that asked for it; what comes too late is ignored. */
-export type DetectorEvent =
-  /** Who shall be watched, with the incarnation that is known of each, and the own one. */
-  | { kind: 'roster'; peers: ReadonlyMap<PeerId, number>; incarnation: number }
-  /** The time that `dueMs` said has come, or will soon. */
-  | { kind: 'tick'; wallMs: number }
-  /** There is no connection yet: the probe needs longer. */
-  | { kind: 'dialing'; probe: number }
-  | { kind: 'answered'; probe: number }
-  /** It is certain that no answer will come. */
-  | { kind: 'unreachable'; probe: number }
-  /** What a helper found; undefined when the helper did not answer itself. */
-  | { kind: 'helped'; probe: number; reached: boolean | undefined }
-  /** Anything came from this peer itself. */
-  | { kind: 'heard'; peer: PeerId }
-  /** The connection is gone, which proves nothing. */
-  | { kind: 'lost'; peer: PeerId }
-  | { kind: 'opinion'; opinion: Opinion }
-  /** What `redial` asked for is done. */
-  | { kind: 'redialed' }
-
-export type DetectorAction =
-  | { kind: 'ping'; probe: number; peer: PeerId; withinMs: number }
-  | { kind: 'ask'; probe: number; peer: PeerId; helpers: PeerId[]; withinMs: number }
-  | { kind: 'liveness'; peer: PeerId; liveness: Liveness }
-  /** Pass this on; to all at once if it is `urgent`. */
-  | { kind: 'spread'; opinion: Opinion; urgent: boolean }
-  /** Others doubt us: claim a higher incarnation than this. */
-  | { kind: 'refute'; incarnation: number }
-  /** We have slept: see who is there before anybody is suspected. */
-  | { kind: 'redial' }
 
 interface Watched {
   incarnation: number
@@ -75,6 +48,8 @@ export class Detector {
   readonly #watched = new Map<PeerId, Watched>()
   readonly #suspects = new Set<PeerId>()
   readonly #dead = new Set<PeerId>()
+  /** Undefined when it may have changed. */
+  #near: ReadonlySet<PeerId> | undefined
   readonly #probes = new Map<number, Probe>()
   #incarnation = 0
   /** Of our own, the highest that was doubted. */
@@ -112,6 +87,12 @@ export class Detector {
 
   livenessOf(peer: PeerId): Liveness | undefined {
     return this.#watched.get(peer)?.liveness
+  }
+
+  /** Whom to probe and keep a line to. */
+  get near(): ReadonlySet<PeerId> {
+    this.#near ??= nearOf(this.#self, [...this.#watched.keys()], this.#dead)
+    return this.#near
   }
 
   /** What a member should be told of itself: that it was doubted, until it has objected. */
@@ -209,7 +190,7 @@ export class Detector {
   #round(): void {
     this.#nextRoundMs = this.#nowMs + times.probeEveryMs * (this.#health + 1)
     const busy = new Set([...this.#probes.values()].map(({ peer }) => peer))
-    const isDue = (peer: PeerId) => !busy.has(peer) && this.#watched.get(peer)?.liveness !== 'dead'
+    const isDue = (peer: PeerId) => this.near.has(peer) && !busy.has(peer) && !this.#dead.has(peer)
     for (const peer of this.#rounds.next(limits.probesPerPeriod, isDue)) this.#probe(peer)
   }
 
@@ -231,7 +212,8 @@ export class Detector {
   }
 
   #askHelpers(number: number, probe: Probe): void {
-    const isFit = (peer: PeerId) => peer !== probe.peer && this.#watched.get(peer)?.liveness === 'alive'
+    const isFit = (peer: PeerId) =>
+      peer !== probe.peer && this.near.has(peer) && this.#watched.get(peer)?.liveness === 'alive'
     const helpers = this.#rounds.sample(limits.probeHelpers, isFit)
     const withinMs = times.probeIndirectMs * (this.#health + 1)
     Object.assign(probe, { phase: 'indirect', helpers: helpers.length, deadlineMs: this.#nowMs + withinMs })
@@ -290,6 +272,7 @@ export class Detector {
     for (const peer of this.#watched.keys()) {
       if (peers.has(peer)) continue
       this.#watched.delete(peer)
+      this.#near = undefined
       this.#suspects.delete(peer)
       this.#dead.delete(peer)
       this.#rounds.remove(peer)
@@ -304,6 +287,7 @@ export class Detector {
 
   #watch(peer: PeerId, incarnation: number): void {
     this.#rounds.add(peer)
+    this.#near = undefined
     const heardMs = Number.NEGATIVE_INFINITY
     const accusers = new Set<PeerId>()
     this.#watched.set(peer, { incarnation, liveness: 'alive', doubted: -1, accusers, suspicion: undefined, heardMs })
@@ -325,8 +309,7 @@ export class Detector {
   }
 
   #onLost(peer: PeerId): void {
-    const { liveness } = this.#watched.get(peer) ?? {}
-    if (liveness === undefined || liveness === 'dead' || this.#isResting) return
+    if (!this.near.has(peer) || this.#dead.has(peer) || this.#isResting) return
     for (const probe of this.#probes.values()) if (probe.peer === peer) return
     this.#probe(peer)
   }
@@ -388,7 +371,7 @@ export class Detector {
 
   #set(peer: PeerId, watched: Watched, liveness: Liveness): void {
     this.#suspects.delete(peer)
-    this.#dead.delete(peer)
+    if (this.#dead.delete(peer) !== (liveness === 'dead')) this.#near = undefined
     if (liveness === 'suspect') this.#suspects.add(peer)
     else watched.suspicion = undefined
     if (liveness === 'dead') this.#dead.add(peer)

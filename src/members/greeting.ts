@@ -1,5 +1,5 @@
 // Meeting members: whoever is connected shows that it holds the cluster's secret, both ways, once per connection; then the
-// two compare what they know. Members of the book that are not connected are dialed, each with a back-off of its own. A
+// two compare what they know. Members near to this one that are not connected are dialed, each with a back-off of its own. A
 // peer that proves nothing is no member and is asked again ever less often; one that was forgotten is told so.
 import { type Abortable, withDeadline } from '../base/abort.ts'
 import { type Clock, sleep } from '../base/clock.ts'
@@ -10,7 +10,6 @@ import type { StepResult, Worker } from '../base/worker.ts'
 import { limits, times } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { Admission, Calls, Network } from '../core/ports.ts'
-import type { ClaimEntry } from './claim.ts'
 import { MembersError } from './errors.ts'
 import { decodeHello, encodeHello, encodeRequest, protocol } from './messages.ts'
 import type { Roll } from './roll.ts'
@@ -23,6 +22,8 @@ export interface GreetingDeps {
   clock: Clock
   random: Random
   log: Log
+  /** Members to keep a line to. */
+  near: () => ReadonlySet<PeerId>
   /** A peer has proven itself just now. */
   onProven: (peer: PeerId) => void
   /** Brings both books in line. */
@@ -87,8 +88,7 @@ export class Greeting implements Worker {
       if (this.#proven.has(peer) || roll.isForgotten(peer)) return false
       return protocols.length === 0 || protocols.includes(protocol)
     })
-    const room = Math.max(0, limits.connectionsWantedPrivate - connected.size)
-    const wanted = [...strangers.map(({ peer }) => peer), ...this.#missing(connected).slice(0, room)]
+    const wanted = [...strangers.map(({ peer }) => peer), ...this.#missing(connected)]
     for (const peer of this.#tries.keys()) if (!wanted.includes(peer)) this.#tries.delete(peer)
     const nowMs = clock.monotonicMs()
     let soonestMs = nowMs + times.redialMostMs
@@ -111,7 +111,7 @@ export class Greeting implements Worker {
     return running
   }
 
-  /** Tries everyone until all were met or the time is up: after a sleep, connections that look open may not be. */
+  /** Tries all that are near until they were met or the time is up: after a sleep, connections that look open may not be. */
   async greetAll(options: Abortable): Promise<void> {
     const { clock } = this.#deps
     const all = async (signal: AbortSignal) => {
@@ -121,7 +121,7 @@ export class Greeting implements Worker {
         if (missed.length > 0) await sleep(clock, times.redialFirstMs, signal)
       }
     }
-    await withDeadline(clock, times.wakeMs, 'meeting all members', all, options).catch(() => {})
+    await withDeadline(clock, times.wakeMs, 'meeting members again', all, options).catch(() => {})
   }
 
   /** Some at a time; returns those that did not answer. */
@@ -190,13 +190,7 @@ export class Greeting implements Worker {
 
   /** Members that should be here and are not among these, by PeerId. */
   #missing(connected: ReadonlySet<PeerId>): PeerId[] {
-    const { roll, network } = this.#deps
-    const isMissing = ({ peer, claim }: ClaimEntry) =>
-      !connected.has(peer) && peer !== network.self && claim.state !== 'left'
-    return roll
-      .claims()
-      .filter(isMissing)
-      .map(({ peer }) => peer)
+    return [...this.#deps.near()].filter((peer) => !connected.has(peer)).sort()
   }
 }
 

@@ -101,6 +101,7 @@ class ClusterMembers implements Members {
       ...deps,
       calls,
       roll,
+      near: () => this.#probing.near,
       onProven: (peer) => this.#probing.heard(peer),
       reconcile: (peer, options) => this.#reconciling.with(peer, options),
     })

@@ -11,7 +11,8 @@ import type { Liveness } from '../core/member.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { Broadcast, Calls } from '../core/ports.ts'
 import type { Entry } from './claim.ts'
-import { Detector, type DetectorAction, type DetectorEvent } from './detector.ts'
+import { Detector } from './detector.ts'
+import type { DetectorAction, DetectorEvent } from './detector-events.ts'
 import type { Greeting } from './greeting.ts'
 import {
   decodeReached,
@@ -76,6 +77,10 @@ export class Probing implements Worker {
   /** News that are still passed on. */
   get untold(): number {
     return this.#rumours.size
+  }
+
+  get near(): ReadonlySet<PeerId> {
+    return this.#detector.near
   }
 
   livenessOf(peer: PeerId): Liveness | undefined {
@@ -224,7 +229,7 @@ export class Probing implements Worker {
   }
 
   async #redial(): Promise<void> {
-    this.#deps.log.info('this machine was asleep: meeting all members again')
+    this.#deps.log.info('this machine was asleep: meeting members again')
     await this.#deps.greeting.greetAll(this.#until)
     if (!this.#stop.signal.aborted) this.#feed({ kind: 'redialed' })
   }

@@ -132,11 +132,9 @@ function startMeeting(
 ): WorkerLoop {
   const { node, network, clock, random, log } = deps
   const onOtherNetwork = (peer: PeerId) => void node.peerStore.delete(libp2pPeerId(peer)).catch(() => {})
-  const connectionsWanted =
-    options.network.kind === 'private' ? limits.connectionsWantedPrivate : limits.connectionsWantedOpen
   const meeting = new Meeting(
     { network, clock, random, log, onOtherNetwork },
-    { bootstrap: options.bootstrap, connectionsWanted },
+    { bootstrap: options.bootstrap, connectionsWanted: limits.connectionsWanted },
   )
   const loop = new WorkerLoop({ worker: meeting, clock, log })
   const found = (id: { toString(): string }, addresses: string[]) => {

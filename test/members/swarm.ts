@@ -5,7 +5,8 @@ import { limits } from '../../src/core/limits.ts'
 import type { Liveness } from '../../src/core/member.ts'
 import type { PeerId } from '../../src/core/peer.ts'
 import { decodeEntry, signClaim } from '../../src/members/claim.ts'
-import { Detector, type DetectorAction, type DetectorEvent } from '../../src/members/detector.ts'
+import { Detector } from '../../src/members/detector.ts'
+import type { DetectorAction, DetectorEvent } from '../../src/members/detector-events.ts'
 import {
   decodeReached,
   decodeRequest,
