@@ -8,6 +8,8 @@ import type { Opinion } from './rumours.ts'
 export type DetectorEvent =
   /** Who shall be watched, with the incarnation that is known of each, and the own one. */
   | { kind: 'roster'; peers: ReadonlyMap<PeerId, number>; incarnation: number }
+  /** The same for one of them; undefined when it shall not be watched any more. */
+  | { kind: 'member'; peer: PeerId; incarnation: number | undefined }
   /** The time that `dueMs` said has come, or will soon. */
   | { kind: 'tick'; wallMs: number }
   /** There is no connection yet: the probe needs longer. */

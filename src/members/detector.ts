@@ -118,6 +118,7 @@ export class Detector {
       const probe = this.#probes.get(event.probe)
       if (probe) this.#takeResult(event, probe)
     } else if (event.kind === 'roster') this.#onRoster(event.peers, event.incarnation)
+    else if (event.kind === 'member') this.#onMember(event.peer, event.incarnation)
     else if (event.kind === 'opinion') this.#onOpinion(event.opinion)
     else if (event.kind === 'heard') this.#onHeard(event.peer)
     else if (event.kind === 'lost') this.#onLost(event.peer)
@@ -269,20 +270,24 @@ export class Detector {
 
   #onRoster(peers: ReadonlyMap<PeerId, number>, incarnation: number): void {
     this.#incarnation = incarnation
-    for (const peer of this.#watched.keys()) {
-      if (peers.has(peer)) continue
-      this.#watched.delete(peer)
-      this.#near = undefined
-      this.#suspects.delete(peer)
-      this.#dead.delete(peer)
-      this.#rounds.remove(peer)
-      for (const [number, probe] of this.#probes) if (probe.peer === peer) this.#probes.delete(number)
-    }
-    for (const [peer, known] of peers) {
-      const watched = this.#watched.get(peer)
-      if (!watched) this.#watch(peer, known)
-      else if (known > watched.incarnation) this.#renew(peer, watched, known)
-    }
+    for (const peer of this.#watched.keys()) if (!peers.has(peer)) this.#onMember(peer, undefined)
+    for (const [peer, known] of peers) this.#onMember(peer, known)
+  }
+
+  #onMember(peer: PeerId, incarnation: number | undefined): void {
+    const watched = this.#watched.get(peer)
+    if (incarnation === undefined) this.#unwatch(peer)
+    else if (!watched) this.#watch(peer, incarnation)
+    else if (incarnation > watched.incarnation) this.#renew(peer, watched, incarnation)
+  }
+
+  #unwatch(peer: PeerId): void {
+    if (!this.#watched.delete(peer)) return
+    this.#near = undefined
+    this.#suspects.delete(peer)
+    this.#dead.delete(peer)
+    this.#rounds.remove(peer)
+    for (const [number, probe] of this.#probes) if (probe.peer === peer) this.#probes.delete(number)
   }
 
   #watch(peer: PeerId, incarnation: number): void {

@@ -148,7 +148,8 @@ class ClusterMembers implements Members {
   }
 
   member(peer: PeerId): Member | undefined {
-    return this.#listing().get(peer)
+    const entry = this.#roll.book.get(peer)
+    return entry?.kind === 'claim' ? this.#memberOf(entry) : undefined
   }
 
   view(): View {
@@ -271,7 +272,7 @@ class ClusterMembers implements Members {
       if (peer === this.self && this.#calls) this.#deps.log.warn(this.status())
     }
     // What was missing here when books were compared, others know; but not somebody who has just come to us.
-    this.#probing.rollChanged(entries.filter(({ peer }) => by === undefined || peer === by))
+    this.#probing.rollChanged(entries, { isTold: ({ peer }) => by === undefined || peer === by })
     // Who makes news, or hears of somebody from himself, tells everybody: others pass it on with their probes.
     const first = entries.filter(({ author, peer }) => author === this.self || peer === by)
     if (this.#calls && first.length > 0) this.#probing.publish(first)

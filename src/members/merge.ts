@@ -25,8 +25,9 @@ export function compareEntries(a: Entry, b: Entry): number {
 export function isNews(book: Book, entry: Entry): boolean {
   const known = book.get(entry.peer)
   if (known) return compareEntries(entry, known) > 0
-  const alike = [...book.values()].filter(({ kind }) => kind === entry.kind).length
-  return alike < (entry.kind === 'claim' ? limits.membersMax : limits.forgottenMax)
+  const most = entry.kind === 'claim' ? limits.membersMax : limits.forgottenMax
+  // Counting takes long, and a cluster with room for all is common.
+  return book.size < most || [...book.values()].filter(({ kind }) => kind === entry.kind).length < most
 }
 
 /** The book with these entries, and those of them that were news. The same object if none was. */
@@ -40,7 +41,7 @@ export function merge(book: Book, entries: Iterable<Entry>): { book: Book; news:
   }
   if (news.size === 0) return { book, news: [] }
   const isInOrder = merged.size === book.size
-  return { book: isInOrder ? merged : sorted(merged), news: [...news.values()] }
+  return { book: isInOrder ? merged : inOrder(book, merged), news: [...news.values()] }
 }
 
 /** The claims in the book. */
@@ -71,6 +72,15 @@ export function digestOf(book: Book): Uint8Array {
   return sha256(new TextEncoder().encode(ids.join()))
 }
 
-function sorted(book: Book): Book {
-  return new Map([...book].sort(([a], [b]) => (a < b ? -1 : 1)))
+/** `merged` in order, which has what `book` has, and more. */
+function inOrder(book: Book, merged: Book): Book {
+  const added = [...merged.keys()].filter((peer) => !book.has(peer)).sort()
+  const ordered = new Map<PeerId, Entry>()
+  let next = 0
+  for (const peer of book.keys()) {
+    while (next < added.length && added[next]! < peer) ordered.set(added[next]!, merged.get(added[next++]!)!)
+    ordered.set(peer, merged.get(peer)!)
+  }
+  while (next < added.length) ordered.set(added[next]!, merged.get(added[next++]!)!)
+  return ordered
 }

@@ -7,7 +7,7 @@ import type { Log } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { StepResult, Worker } from '../base/worker.ts'
 import { limits, times } from '../core/limits.ts'
-import type { Liveness } from '../core/member.ts'
+import type { Claim, Liveness } from '../core/member.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { Broadcast, Calls } from '../core/ports.ts'
 import type { Entry } from './claim.ts'
@@ -41,6 +41,7 @@ export interface ProbingDeps {
 export class Probing implements Worker {
   readonly name = 'probing members'
   readonly #deps: ProbingDeps
+  readonly #self: PeerId
   readonly #detector: Detector
   readonly #rumours = new Rumours()
   readonly #latencies = new Map<PeerId, number>()
@@ -51,6 +52,7 @@ export class Probing implements Worker {
 
   constructor(deps: ProbingDeps, { self }: { self: PeerId }) {
     this.#deps = deps
+    this.#self = self
     this.#detector = new Detector(deps, { self, nowMs: deps.clock.monotonicMs() })
   }
 
@@ -91,16 +93,12 @@ export class Probing implements Worker {
     return this.#latencies.get(peer)
   }
 
-  /** Watches those that the roll has, and passes on some of what is new in it. */
-  rollChanged(rumoured: Entry[]): void {
+  /** Watches those that the roll has, and passes on those of its news that others may not have been told. */
+  rollChanged(news: Entry[], { isTold }: { isTold: (entry: Entry) => boolean }): void {
     const { roll } = this.#deps
-    for (const entry of rumoured) this.#rumours.addEntry(entry)
-    const { own } = roll
-    const isOn = own !== undefined && own.state !== 'left'
-    const others = isOn ? roll.claims().filter(({ claim }) => claim !== own && claim.state !== 'left') : []
-    const peers = new Map(others.map(({ peer, claim }) => [peer, claim.incarnation]))
-    for (const peer of this.#latencies.keys()) if (!peers.has(peer)) this.#latencies.delete(peer)
-    this.#feed({ kind: 'roster', peers, incarnation: own?.incarnation ?? 0 })
+    for (const entry of news) if (isTold(entry)) this.#rumours.addEntry(entry)
+    if (news.some(({ peer }) => peer === this.#self)) this.#feedRoster()
+    else if (isOn(roll.own)) for (const { peer } of news) this.#feedMember(peer)
   }
 
   /** Sends entries to all at once. */
@@ -160,6 +158,23 @@ export class Probing implements Worker {
     for (const action of this.#detector.on(event, this.#deps.clock.monotonicMs())) this.#do(action)
     // In a step the loop asks for the due time anyway.
     if (event.kind !== 'tick' && this.#detector.dueMs < dueMs) this.#wake()
+  }
+
+  /** Whom to watch, now that this peer itself is in or out. */
+  #feedRoster(): void {
+    const { roll } = this.#deps
+    const { own } = roll
+    const watched = isOn(own) ? roll.claims().filter(({ peer, claim }) => peer !== this.#self && isOn(claim)) : []
+    const peers = new Map(watched.map(({ peer, claim }) => [peer, claim.incarnation]))
+    if (peers.size === 0) this.#latencies.clear()
+    this.#feed({ kind: 'roster', peers, incarnation: own?.incarnation ?? 0 })
+  }
+
+  #feedMember(peer: PeerId): void {
+    const claim = this.#deps.roll.claimOf(peer)
+    const incarnation = isOn(claim) ? claim.incarnation : undefined
+    if (incarnation === undefined) this.#latencies.delete(peer)
+    this.#feed({ kind: 'member', peer, incarnation })
   }
 
   #do(action: DetectorAction): void {
@@ -246,6 +261,11 @@ export class Probing implements Worker {
       .publish(topic, encodeRumours(rumours))
       .catch((error: unknown) => log.debug(`news of members were not sent: ${sentenceOf(error)}`))
   }
+}
+
+/** True for a member that takes part. */
+function isOn(claim: Claim | undefined): claim is Claim {
+  return claim !== undefined && claim.state !== 'left'
 }
 
 /** A refusal is an answer too: whoever gave it is alive. */

@@ -33,7 +33,7 @@ export class Roll {
   #standing: Standing
   #book: Book = new Map()
   #claims: readonly ClaimEntry[] | undefined
-  #ids: ReadonlySet<string> | undefined
+  #ids: Set<string> | undefined
   #view: View | undefined
   #digest: Uint8Array | undefined
   #onNews: OnNews = () => {}
@@ -59,6 +59,7 @@ export class Roll {
         log.warn(`what was kept of member ${key.slice(prefix.length)} is damaged: ${sentenceOf(error)}`)
       }
     }
+    this.#ids = undefined
     this.#hold(merge(this.#book, entries).book, { view: true })
   }
 
@@ -76,7 +77,7 @@ export class Roll {
     return this.#view
   }
 
-  /** Of all entries; the same object until the book changes. */
+  /** Of all entries. */
   get ids(): ReadonlySet<string> {
     this.#ids ??= new Set([...this.#book.values()].map(({ id }) => id))
     return this.#ids
@@ -215,6 +216,10 @@ export class Roll {
     const { book, news } = merge(this.#book, entries)
     if (news.length === 0) return news
     const view = news.some((entry) => changesView(this.#book.get(entry.peer), entry))
+    for (const { id, peer } of news) {
+      this.#ids?.delete(this.#book.get(peer)?.id ?? '')
+      this.#ids?.add(id)
+    }
     this.#hold(book, { view })
     this.#onNews({ entries: news, by, view })
     return news
@@ -223,7 +228,6 @@ export class Roll {
   #hold(book: Book, { view }: { view: boolean }): void {
     this.#book = book
     this.#claims = undefined
-    this.#ids = undefined
     this.#digest = undefined
     if (view) this.#view = undefined
   }
