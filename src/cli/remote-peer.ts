@@ -174,6 +174,10 @@ export class RemotePeer implements Api.Peer {
       }
       call.signal?.throwIfAborted()
       if (!ended) throw brokenOff()
+    } catch (error) {
+      call.signal?.throwIfAborted()
+      // What a peer that is killed in the middle of a line leaves behind.
+      throw codeOf(error) === 'ECONNRESET' ? brokenOff(error) : error
     } finally {
       response.destroy()
     }

@@ -244,3 +244,14 @@ test('the API describes itself', async () => {
   assert.ok(document.paths['/api/v1/add'])
   assert.match(JSON.stringify(document.paths['/api/v1/pin/add']), /"copies":{"type":"integer","minimum":1,"maximum":16/)
 })
+
+test('a peer that is killed while it answers is said to have broken off', async () => {
+  const begun = 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{"pro\r\n'
+  const killed = createServer((socket) => {
+    socket.once('data', () => socket.write(begun, () => setImmediate(() => socket.destroy())))
+  }).listen(0, '127.0.0.1')
+  await once(killed, 'listening')
+  const { port } = killed.address() as { port: number }
+  const asked = new RemotePeer({ address: `http://127.0.0.1:${port}`, token, pid: 0 }).add('/some/file')
+  await assert.rejects(asked, { code: 'TRUNCATED' }).finally(() => killed.close())
+})
