@@ -127,8 +127,8 @@ function whyNot(
   if (plan.target.length >= copies && isMoving) return undefined
   const full = places.filter(({ state }) => state === 'full').length
   const possible = driver.possibleFor(pin)
-  if (full > 0) return `${full} ${full === 1 ? 'member has' : 'members have'} no room for it`
   if (pin.sizeBytes > driver.largestRoom)
     return `it has ${formatSize(pin.sizeBytes)}, and no member gives more than ${formatSize(driver.largestRoom)}; add it in parts, or raise 'capacity' on some machines`
+  if (full > 0) return `${full} ${full === 1 ? 'member has' : 'members have'} no room for it`
   return `${copies} copies are wanted, and ${possible} ${possible === 1 ? 'member' : 'members'} can hold it; others follow when more join`
 }

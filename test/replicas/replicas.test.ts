@@ -453,3 +453,12 @@ test('a member that is alive and answers nothing about pins is passed over; one 
   await world.rest(2 * hourMs)
   assert.deepEqual(world.named(dag), holders)
 })
+
+test('content that is larger than what any member gives is said to be so', async () => {
+  await using world = new World()
+  for (const name of ['A', 'B']) await world.join(name, { capacity: 2_000 })
+  const dag = world.dag()
+  await world.pin('A', dag)
+  await world.rest()
+  assert.match((await world.status(dag))?.why ?? '', /no member gives more than 2.0 KiB; add it in parts/)
+})
