@@ -328,6 +328,8 @@ export const limits = {
   pinSourcesMax: 8,
   /** Pins in one message: with their records some 200 KB, far from the limit of a call. */
   pinsCarried: 256,
+  /** Bytes of records of pins in one message: half of a call, so that one of the largest may come on top. */
+  pinsCarriedBytes: 1 * MiB,
   /** Blocks in one audit. */
   pinsAudited: 16,
   /** Audits in a row that a holder may fail before another is named instead. */

@@ -74,9 +74,10 @@ export class DriverWorker implements Worker {
     if (!pin) return void this.#forget(key)
     const known = this.#pins.get(key)
     const isSplit = siblings.length > 1
+    // Who was told before that it need not hold it is told again when it ends, and may be asked again before.
+    if (known && known.pin.wishes.length + pin.wishes.length > 0) known.released = new Set()
     if (known) Object.assign(known, { pin, context, isSplit, settledAtMs: undefined })
     else this.#pins.set(key, newDriven(key, { pin, context, isSplit }))
-    if (known && pin.wishes.length > 0) known.released = new Set()
     this.doubt(key)
   }
 

@@ -2,6 +2,7 @@
 // is let go once nobody wishes for it; what is held and nobody has asked for since the start, or for long, is asked about; and
 // what this peer has been told to release is dropped after a look at the record itself. A record that is lost is written
 // again from what is here.
+import { decode, encode } from '@ipld/dag-cbor'
 import type { Clock } from '../base/clock.ts'
 import { sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
@@ -9,7 +10,7 @@ import type { Random } from '../base/random.ts'
 import type { StepResult, Worker } from '../base/worker.ts'
 import { limits, times } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
-import type { Membership } from '../core/ports.ts'
+import type { Membership, Table } from '../core/ports.ts'
 import { type HolderWorker, mayDrop } from './holder.ts'
 import type { Held, Holdings } from './holdings.ts'
 import type { Told } from './messages.ts'
@@ -29,7 +30,10 @@ export interface KeeperDeps extends TellingDeps {
   tell: (root: Held['cid'], signal: AbortSignal) => Promise<void>
   /** Something has been let go of. */
   onLetGo: () => void
+  table: Table
 }
+
+const seenRow = 'seen'
 
 export class KeeperWorker implements Worker {
   readonly name = 'comparing what is here with the pins'
@@ -38,10 +42,17 @@ export class KeeperWorker implements Worker {
   #toRelease = new Set<string>()
   #checkedAtMs: number | undefined
   #untold = 0
+  /** What this peer keeps, and others do not hold well enough yet, while it leaves. */
+  #unsafe: ReadonlySet<string> | undefined
+  /** Away for so long that a record that is not there may be one that was removed and forgotten. */
+  readonly #wasAway: boolean
+  #seenMs = Number.NEGATIVE_INFINITY
   wake: () => void = () => {}
 
   constructor(deps: KeeperDeps) {
     this.#deps = deps
+    const seen = deps.table.get(seenRow)
+    this.#wasAway = seen !== undefined && deps.clock.nowMs() - Number(decode(seen)) > times.absenceMs
   }
 
   onWork(wake: () => void): void {
@@ -52,6 +63,13 @@ export class KeeperWorker implements Worker {
     return this.#untold > 0 ? `${this.#untold} pins of this peer are not known to others yet` : 'all pins are known'
   }
 
+  /** Bytes that this peer keeps, and must not take away with it when it leaves. */
+  bytesUnsafe(): number {
+    const { holdings } = this.#deps
+    const keys = this.#unsafe ?? holdings.keptKeys()
+    return [...keys].reduce((sum, key) => sum + (holdings.kept(key)?.sizeBytes ?? 0), 0)
+  }
+
   release(keys: readonly string[]): void {
     const { holdings } = this.#deps
     for (const key of keys) if (holdings.get(key) || holdings.kept(key)) this.#toRelease.add(key)
@@ -59,7 +77,7 @@ export class KeeperWorker implements Worker {
   }
 
   async step(signal: AbortSignal): Promise<StepResult> {
-    const { clock } = this.#deps
+    const { clock, membership } = this.#deps
     const released = this.#toRelease
     this.#toRelease = new Set()
     await this.#check([...released], signal)
@@ -69,8 +87,24 @@ export class KeeperWorker implements Worker {
       await this.#tellUntold(signal)
       await this.#check(this.#doubtful(nowMs), signal)
     }
+    await this.#notePresence()
     if (this.#toRelease.size > 0) return { next: 'now' }
-    return { next: 'later', delayMs: times.keeperEveryMs }
+    const isLeaving = membership.member(membership.self)?.state === 'leaving'
+    this.#unsafe = isLeaving ? await this.#findUnsafe(signal) : undefined
+    return { next: 'later', delayMs: isLeaving ? times.pinsUnsettledMs : times.keeperEveryMs }
+  }
+
+  async #findUnsafe(signal: AbortSignal): Promise<ReadonlySet<string>> {
+    const kept = this.#deps.holdings.keptKeys()
+    const told = await askDrivers(this.#deps, kept, { signal })
+    return new Set(kept.filter((key) => !told.get(key)?.enough))
+  }
+
+  async #notePresence(): Promise<void> {
+    const nowMs = Math.max(0, Math.round(this.#deps.clock.nowMs()))
+    if (Math.abs(nowMs - this.#seenMs) < times.presenceEveryMs) return
+    this.#seenMs = nowMs
+    await this.#deps.table.write([{ put: seenRow, value: encode(nowMs) }])
   }
 
   /** What is kept here, and what is held and nobody has asked for lately. */
@@ -114,7 +148,7 @@ export class KeeperWorker implements Worker {
   }
 
   async #checkOne(key: string, told: Told | undefined, signal: AbortSignal): Promise<void> {
-    const { membership, holdings, holder, records } = this.#deps
+    const { membership, holdings, records } = this.#deps
     const { self } = membership
     const held = holdings.get(key)
     const kept = holdings.kept(key)
@@ -141,16 +175,22 @@ export class KeeperWorker implements Worker {
     }
     // Who was asked meanwhile to hold it has said yes, and is counted on.
     if (held && held.askedAtMs === askedAtMs && (!pin || mayDrop(self, pin, told?.enough ?? false))) {
-      await holder.drop(held)
-      this.#deps.onLetGo()
+      await this.#drop(held)
     }
+  }
+
+  async #drop(held: Held): Promise<void> {
+    await this.#deps.holder.drop(held)
+    this.#deps.onLetGo()
   }
 
   // Nobody has the record: whoever had it has gone, and took it along.
   async #restore(key: string, record: { stale?: boolean; acks: number; wanted: number }, signal: AbortSignal) {
     const { holdings, records, log } = this.#deps
     if (record.stale || record.acks < record.wanted) return
-    const pin = holdings.get(key)?.pin ?? holdings.kept(key)
+    const held = holdings.get(key)
+    if (held && this.#wasAway && !holdings.kept(key)) return await this.#drop(held)
+    const pin = held?.pin ?? holdings.kept(key)
     if (!pin) return
     log.warn(`the record of ${pin.cid} was lost; it is written again`)
     await records.put(key, encodePin({ ...pin, holders: [] }), { context: 'none', signal })

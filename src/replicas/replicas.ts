@@ -86,7 +86,12 @@ export async function openReplicas(deps: ReplicasDeps, options: ReplicasOptions)
   opening.defer(() => holder.close())
   opening.defer(store.onLost(() => holder.doubtAllSoon()))
   opening.defer(records.follow(pinPrefix, (record) => driver.follow(record)))
-  opening.defer(membership.onChange(() => driver.wake()))
+  opening.defer(
+    membership.onChange(() => {
+      driver.wake()
+      if (membership.member(self)?.state === 'leaving') keeper.wake()
+    }),
+  )
   const audit = new AuditWorker({ ...common, driver, holder })
   const replicas = new OpenReplicas(parts, [driver, holder, keeper, audit], opening.move())
   return replicas
@@ -259,11 +264,11 @@ class OpenReplicas implements Replicas {
   }
 
   bytesToHandOver(): number {
-    return this.#isLeaving ? this.#parts.holdings.usedBytes : 0
+    return this.#isLeaving ? this.#parts.holdings.usedBytes + this.#parts.keeper.bytesUnsafe() : 0
   }
 
   drained(): boolean {
-    return this.#parts.holdings.size === 0
+    return this.#parts.holdings.size === 0 && this.#parts.keeper.bytesUnsafe() === 0
   }
 
   summary(): ReplicasStatus {
@@ -306,7 +311,7 @@ class OpenReplicas implements Replicas {
       sizeBytes: pin.sizeBytes,
       places,
       state: held >= copies ? 'held' : isMoving || !told ? 'copying' : 'waiting',
-      why: told?.why,
+      why: told ? told.why : 'the member that looks after it does not answer now',
       expiresMs: endOf(pin),
       bytesToGo: Math.max(0, missing - fetched.reduce((sum, bytes) => sum + bytes, 0)),
       bytesPerSecond: told?.bytesPerSecond ?? 0,

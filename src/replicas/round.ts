@@ -66,8 +66,7 @@ async function ask(
   signal: AbortSignal,
 ): Promise<void> {
   list.sort((a, b) => a.holding.others - b.holding.others)
-  for (let at = 0; at < list.length; at += limits.pinsCarried) {
-    const part = list.slice(at, at + limits.pinsCarried)
+  for (let at = 0, part = fitting(list, at); part.length > 0; at += part.length, part = fitting(list, at)) {
     try {
       const request = { kind: 'hold', holdings: part.map(({ holding }) => holding) } as const
       const { progress } = await peers.ask(peer, request, 'progress', { signal })
@@ -128,6 +127,18 @@ async function attempt(
     log.debug(`${key} was not written: ${sentenceOf(error)}`)
     outcomes.again(key)
   }
+}
+
+/** As many of the list, from a place on, as go into one message. */
+function fitting<T extends { holding: Holding }>(list: readonly T[], from: number): T[] {
+  let roomBytes = limits.pinsCarriedBytes
+  const part: T[] = []
+  for (const one of list.slice(from, from + limits.pinsCarried)) {
+    roomBytes -= one.holding.pin.byteLength
+    if (roomBytes < 0 && part.length > 0) break
+    part.push(one)
+  }
+  return part
 }
 
 export function addTo<K, V>(map: Map<K, V[]>, key: K, value: V): void {

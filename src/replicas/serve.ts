@@ -1,6 +1,7 @@
 // Answering other members about pins. Only peers that have proven that they are members are answered at all; what they say of
 // the pins that this peer drives or holds is believed as far as an audit or a look at the record cannot show it wrong.
 import type { Clock } from '../base/clock.ts'
+import { limits } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { AnswerCall, BlockReader, Membership } from '../core/ports.ts'
 import { answerAudit } from './audit.ts'
@@ -12,6 +13,9 @@ import type { KeeperWorker } from './keeper.ts'
 import { type Answer, decodeRequest, encodeAnswer, type Request } from './messages.ts'
 import type { Presence } from './presence.ts'
 import { tellOf } from './telling.ts'
+
+/** About what one place takes in a message. */
+const bytesOfPlace = 256
 
 export interface ServeDeps {
   membership: Membership
@@ -51,8 +55,16 @@ export async function act(deps: ServeDeps, request: Request, from: PeerId): Prom
     case 'report':
       driver.reported(from, request.progress)
       return { ...head(), kind: 'noted' }
-    case 'tell':
-      return { ...head(), kind: 'told', told: request.keys.map((key) => tellOf(deps, key)) }
+    case 'tell': {
+      // What does not fit counts as not known, and is asked for again, alone or elsewhere.
+      let roomBytes = limits.pinsCarriedBytes
+      const told = request.keys.map((key) => {
+        const one = roomBytes > 0 ? tellOf(deps, key) : undefined
+        roomBytes -= one ? one.pin.byteLength + one.places.length * bytesOfPlace : 0
+        return one
+      })
+      return { ...head(), kind: 'told', told }
+    }
     case 'audit': {
       const hashes = await answerAudit(store, request.blocks, request.nonce)
       // What an audit finds missing is seldom all.

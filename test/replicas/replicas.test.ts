@@ -109,6 +109,23 @@ test('a member that leaves hands off first, and is empty then', async () => {
   assert.equal(world.peer(leaver).store.pins.get(dag.root), undefined)
 })
 
+test('who pinned something does not leave before others have it', async () => {
+  await using world = new World()
+  await world.join('A', { capacity: 0, bytesPerSecond: 5_000 })
+  for (const name of ['B', 'C', 'D']) await world.join(name)
+  const dag = world.dag(64, 1_000)
+  await world.pin('A', dag, { copies: 2 })
+  world.set('A', { state: 'leaving' })
+  await world.rest(5_000)
+  const { replicas } = world.peer('A')
+  assert.equal(replicas.drained(), false)
+  assert.ok(replicas.bytesToHandOver() > 0)
+  await world.rest(5 * 60_000)
+  assert.equal((await world.status(dag, 'B'))?.held, 2)
+  assert.ok(replicas.drained())
+  assert.equal(replicas.bytesToHandOver(), 0)
+})
+
 test('a member that joins takes over what it shall hold, and nobody drops before it has', async () => {
   await using world = await World.of(names)
   const pins = []
