@@ -80,6 +80,7 @@ function member(name: string, options: Partial<checkers.MemberAtEnd> = {}): chec
     name,
     zone: name,
     capacity: 10_000,
+    isLeaving: false,
     usedBytes: 0,
     full: nothing,
     pinned: nothing,

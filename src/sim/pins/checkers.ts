@@ -10,6 +10,8 @@ export interface MemberAtEnd {
   name: string
   zone: string
   capacity: number
+  /** It hands over what it holds and takes nothing more. */
+  isLeaving: boolean
   /** Bytes that it says it holds or has promised to hold. */
   usedBytes: number
   /** Contents whose every block is durable there, and right. */
@@ -102,13 +104,17 @@ export function misplaced({ members, known, wallMs, whole }: PinEnding): Finding
     // What is lost cannot be held; whether it may be lost is another question.
     if (!isLive(pin, wallMs) || !whole.has(dag)) return []
     const found = (sentence: string) => [{ checker: 'every pin has its copies where it should', sentence, key: dag }]
-    const can = members.filter(({ name, capacity }) => capacity > 0 && !pin.elsewhere.includes(name))
+    const can = members.filter(
+      ({ name, capacity, isLeaving }) => capacity > 0 && !isLeaving && !pin.elsewhere.includes(name),
+    )
     const holders = can.filter(({ name }) => pin.holders.includes(name))
     const partial = holders.filter(({ full, pinned }) => !full.has(dag) || !pinned.has(dag)).map(({ name }) => name)
     if (partial.length > 0)
       return found(`${dag} is not wholly at ${partial.join(' ')}, which ${partial.length > 1 ? 'are' : 'is'} named`)
     const named = pin.holders.join(' ') || 'nobody'
-    if (pin.holders.length !== holders.length) return found(`${dag} is named at ${named}, of whom some cannot hold it`)
+    const leaving = members.filter(({ name, isLeaving }) => isLeaving && pin.holders.includes(name))
+    if (pin.holders.length !== holders.length + leaving.length)
+      return found(`${dag} is named at ${named}, of whom some cannot hold it`)
     const others = can.filter((member) => !holders.includes(member))
     const withRoom = others.filter(({ capacity, usedBytes }) => capacity - usedBytes >= pin.sizeBytes)
     if (holders.length > pin.copies) return found(`${dag} shall have ${pin.copies} copies and is held by ${named}`)
@@ -140,10 +146,13 @@ export function strangers(history: Pick<PinHistory, 'operations'>, { members, kn
 }
 
 /** What nobody keeps takes no room after a collection. */
-export function leftovers({ members }: Pick<PinEnding, 'members'>): Finding[] {
+export function leftovers({ members, known, wallMs }: PinEnding): Finding[] {
   return members.flatMap(({ name, pinned, traces, full }) =>
     [...traces].flatMap((dag) => {
       // A pin with a hole in it may hide anything: nothing is collected then.
+      const pin = known.get(dag)
+      // It may be on its way here, and stuck since some of it is nowhere.
+      if (pin && !isOver(pin, wallMs) && pin.holders.includes(name)) return []
       if (pinned.has(dag) || [...pinned].some((other) => !full.has(other))) return []
       return [{ checker: 'unpinned frees its room', sentence: `${name} has blocks of ${dag}, and no pin`, key: dag }]
     }),

@@ -33,8 +33,9 @@ export interface PinPeerOptions {
   spoil?: Ports['spoil']
 }
 
-/** A client that reads gives up after this long. */
+/** Clients that read and that wait give up after this long. */
 const readMs = 60_000
+const waitMs = 80_000
 const concurrency = 4
 const pinPrefix = 'pin/'
 
@@ -113,7 +114,9 @@ class PinPeer implements PinProgram {
   }
 
   async wait(root: CID, count: number): Promise<ShownPin> {
-    return this.#shown(await this.#organs.replicas.wait(root, count))
+    const { clock } = this.#ports
+    const wait = (signal: AbortSignal) => this.#organs.replicas.wait(root, count, { signal })
+    return this.#shown(await withDeadline(clock, waitMs, 'waiting', wait))
   }
 
   unpin(root: CID): Promise<boolean> {

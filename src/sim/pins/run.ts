@@ -91,7 +91,7 @@ export async function runPinSeed(
   const onRejection = (reason: unknown) => findings.push(crashed(reason))
   process.on('unhandledRejection', onRejection)
   try {
-    const run = new PinRun(cluster, { history, random: fork(random), trouble: shape.trouble, programs }, options)
+    const run = new PinRun(cluster, { history, random: fork(random), shape, programs }, options)
     findings.push(...(await run.all()))
   } catch (error) {
     findings.push(crashed(error))
@@ -132,7 +132,7 @@ function capacityOf({ isTight }: Shape, random: Random): number {
 interface PinRunDeps {
   history: PinHistory
   random: Random
-  trouble: Trouble
+  shape: Pick<Shape, 'trouble' | 'isTight'>
   programs: PinProgram[]
 }
 
@@ -142,6 +142,7 @@ class PinRun {
   readonly #random: Random
   readonly #programs: PinProgram[]
   readonly #options: PinRunOptions
+  readonly #isTight: boolean
   readonly #workload: PinWorkload
   readonly #witness: Witness
   readonly #faults: Faults<PinProgram>
@@ -150,13 +151,14 @@ class PinRun {
 
   constructor(
     cluster: Cluster<PinProgram>,
-    { history, random, trouble, programs }: PinRunDeps,
+    { history, random, shape: { trouble, isTight }, programs }: PinRunDeps,
     options: PinRunOptions,
   ) {
     this.#cluster = cluster
     this.#history = history
     this.#random = random
     this.#programs = programs
+    this.#isTight = isTight
     this.#options = options
     const content = new ContentMaker(fork(random))
     const isGone = (peer: SimulatedPeer<PinProgram>) => this.#faults.gone.has(peer)
@@ -247,7 +249,7 @@ class PinRun {
     const down = this.#cluster.peers.filter((peer) => !peer.run?.program && !this.#faults.gone.has(peer))
     return [
       ...down.map(({ name }) => ({ checker: 'everybody comes back', sentence: `${name} did not start again` })),
-      ...[...this.#faults.leaving].map(({ name }) => ({
+      ...this.#stuck().map(({ name }) => ({
         checker: 'leaving ends',
         sentence: `${name} could not leave`,
       })),
@@ -257,6 +259,11 @@ class PinRun {
         key: operation.dag,
       })),
     ]
+  }
+
+  /** Those that still leave; where there is little room, nobody may be able to take over what they hold. */
+  #stuck(): SimulatedPeer<PinProgram>[] {
+    return this.#isTight ? [] : [...this.#faults.leaving]
   }
 
   #agree(): boolean {
@@ -284,7 +291,7 @@ class PinRun {
     const wall = members.map(({ run }) => run!.clock.nowMs())
     const latest = Math.max(...wall)
     return {
-      members: members.map((peer) => memberAtEnd(peer, dags, shares)),
+      members: members.map((peer) => memberAtEnd(peer, { dags, shares, isLeaving: this.#faults.leaving.has(peer) })),
       known: this.#witness.known(),
       shown,
       whole: new Set(dags.filter((dag) => isWhole(dag, members)).map(({ name }) => name)),
@@ -302,8 +309,7 @@ async function upkeep(program: PinProgram): Promise<void> {
 
 function memberAtEnd(
   { name, machine, capacity, disk, run }: SimulatedPeer<PinProgram>,
-  dags: readonly Dag[],
-  shares: ReadonlyMap<string, number>,
+  { dags, shares, isLeaving }: { dags: readonly Dag[]; shares: ReadonlyMap<string, number>; isLeaving: boolean },
 ): MemberAtEnd {
   const { blocks } = disk
   const { heldBytes, reservedBytes } = run!.program!.inspect()
@@ -312,6 +318,7 @@ function memberAtEnd(
     name,
     zone: machine.zone,
     capacity,
+    isLeaving,
     usedBytes: heldBytes + reservedBytes,
     full: those((dag) => dag.blocks.every(({ cid }) => blocks.holds(cid))),
     pinned: those(({ root }) => blocks.isPinned(root)),
