@@ -59,7 +59,15 @@ export class FrameCutter {
     const frame = frameOf(bytes.subarray(start, end))
     this.#at = end
     this.#neededBytes = 1
+    // A line that is idle now shall not keep the packet alive that it was last given.
+    if (end === this.#heldBytes) this.#drop()
     return frame
+  }
+
+  #drop(): void {
+    this.#held = []
+    this.#heldBytes = 0
+    this.#at = 0
   }
 
   // Pieces are joined once per frame that spans them, not once per piece.

@@ -52,8 +52,10 @@ export function signNotice(signer: Signer, peer: PeerId): NoticeEntry {
 }
 
 /** Reads an entry, every field checked but not yet the signature. Throws CLAIM_INVALID. */
-export function decodeEntry(bytes: Uint8Array): Entry {
-  const body = bodyOf(bytes)
+export function decodeEntry(encoded: Uint8Array): Entry {
+  const body = bodyOf(encoded)
+  // A view would keep the message alive that it came in.
+  const bytes = new Uint8Array(encoded)
   const [kind, ...rest] = fields.decode(body, limits.claimBytesMax)
   const peer = fields.peer(rest[0])
   const id = idOf(bytes)
