@@ -5,6 +5,7 @@
 // A Host is one run of a program on a machine; a machine that restarts has a new one. What a network port makes of a Host
 // is in network.ts. All chance comes from the seed.
 import type { Random } from '../base/random.ts'
+import { limits } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { PeerClock, SimulatedTime } from './clock.ts'
 
@@ -40,8 +41,15 @@ export interface FabricOptions {
 
 /** Round trips of a handshake: TCP, Noise and yamux, identify. */
 const handshakeTrips = 2.5
+/** What each end sends in one: keys, certificates and the settings of the muxer, then protocols and addresses of identify. */
+const handshakeBytes = 1_500
 /** What a segment carries besides its payload: TCP/IP, Noise and yamux headers. */
 const segmentOverheadBytes = 84
+/**
+ * What each end of an open line sends for libp2p's pings, which are counted beside the rest: both ends open a stream every
+ * 10 s, agree on the protocol, say 32 bytes and close, in four segments each way.
+ */
+export const pingBytesPerSecond = (2 * (4 * segmentOverheadBytes + 71)) / 10
 /** TCP sends again after this long at first. */
 const resendMs = 200
 /** A line that stays cut is given up after this long at the earliest: the keep-alive ping. */
@@ -136,6 +144,7 @@ export class Fabric {
       if (!to) return done(undefined, `${address} refuses connections`)
       if (peer !== undefined && to.self !== peer) return done(undefined, `another peer answers at ${address}`)
       if (to.cluster !== from.cluster) return done(undefined, `${address} is of another cluster`)
+      if (this.#isFull(to) || this.#isFull(from)) return done(undefined, `${address} has too many connections`)
       if (from.machine.host !== from || to === from) return done(undefined, 'it is this peer itself')
       done(this.#line(from, to), '')
     }
@@ -144,6 +153,10 @@ export class Fabric {
 
   linesOf(host: Host): Iterable<Line> {
     return this.#linesByHost.get(host) ?? []
+  }
+
+  #isFull(host: Host): boolean {
+    return (this.#linesByHost.get(host)?.size ?? 0) >= limits.connectionsMax
   }
 
   /** The line is gone at one of its ends. */
@@ -156,6 +169,7 @@ export class Fabric {
     for (const line of this.linesOf(from)) if (line.isWhole && line.other(from) === to) return line
     const line = new Line(this, from, to)
     this.lines.add(line)
+    for (const host of [from, to]) host.machine.sentBytes += handshakeBytes
     for (const host of [from, to]) this.#linesByHost.set(host, (this.#linesByHost.get(host) ?? new Set()).add(line))
     to.opened(line, 'in')
     from.opened(line, 'out')

@@ -1,11 +1,13 @@
 // What membership costs and how fast it notices, by the size of the cluster. Every size is simulated with the real members
-// and nothing else on the wire: all join, the cluster comes to rest, which is when nobody passes on news of those who have
+// and nothing else on the wire: all join, many at a time and each
+// through somebody who is there, the cluster comes to rest, which is when nobody passes on news of those who have
 // joined, and bytes are counted; then one machine loses power.
 import { systemClock } from '../base/clock.ts'
 import { silentLog } from '../base/log.ts'
 import type { Liveness } from '../core/member.ts'
 import type { PeerId } from '../core/peer.ts'
 import { Cluster, type SimulatedPeer, type StartProgram } from './cluster.ts'
+import { pingBytesPerSecond } from './fabric.ts'
 
 /** A program of which only membership matters. */
 export interface MemberProgram extends AsyncDisposable {
@@ -26,10 +28,15 @@ export interface TrafficOptions {
 
 export interface TrafficPoint {
   members: number
-  /** Sent by one member on average while the cluster is at rest, headers included. */
+  /** Sent by one member on average while the cluster is at rest, headers included; pings of libp2p are counted below. */
   bytesPerSecond: number
   /** Sent by the busiest member. */
   bytesPerSecondMost: number
+  /** Connections of one member on average, and of the one that has most. */
+  lines: number
+  linesMost: number
+  /** Sent by one member on average to keep them alive. */
+  pingBytesPerSecond: number
   /** From the first start until all have one epoch. */
   joinedSeconds: number
   /** From the first start until nobody passes on any more who has joined. */
@@ -44,6 +51,8 @@ export interface TrafficPoint {
 }
 
 const zones = 5
+/** Members that start at the same time. */
+const wave = 50
 const joinLimitMs = 10 * 60_000
 const restLimitMs = 20 * 60_000
 const countedMs = 60_000
@@ -77,8 +86,7 @@ async function measure(
   const cluster = new Cluster({ start, log: () => silentLog }, { seed, zones })
   const { time } = cluster
   await cluster.startAll([cluster.add()])
-  const others = Array.from({ length: members - 1 }, () => cluster.add())
-  await cluster.startAll(others)
+  while (cluster.peers.length < members) await cluster.startAll(newcomers(cluster, members))
   const isJoined = () => new Set(cluster.running().map((peer) => programOf(peer).epoch())).size === 1
   await until(cluster, joinLimitMs, isJoined)
   const joinedSeconds = time.nowMs / 1000
@@ -91,6 +99,7 @@ async function measure(
     for (const alarm of alarmsOf(cluster.peers)) alarms.add(alarm)
   }
   const rates = cluster.peers.map(({ machine }, index) => ((machine.sentBytes - before[index]!) / countedMs) * 1000)
+  const lines = cluster.peers.map(({ run }) => [...cluster.fabric.linesOf(run!.network)].length)
   const lost = cluster.peers.at(-1)!
   cluster.crash(lost, { power: true })
   const lostMs = time.nowMs
@@ -102,14 +111,32 @@ async function measure(
   for (const peer of cluster.peers) cluster.crash(peer, { power: true })
   return {
     members,
-    bytesPerSecond: rates.reduce((sum, rate) => sum + rate, 0) / members,
+    bytesPerSecond: mean(rates),
     bytesPerSecondMost: Math.max(...rates),
+    lines: mean(lines),
+    linesMost: Math.max(...lines),
+    pingBytesPerSecond: mean(lines) * pingBytesPerSecond,
     joinedSeconds,
     restSeconds,
     noticedByHalfSeconds,
     noticedByAllSeconds,
     falseAlarms: alarms.size,
   }
+}
+
+/** Machines of one wave, each invited by another of those who are there: invite lines are made on many machines. */
+function newcomers(cluster: Cluster<MemberProgram>, members: number): Peer[] {
+  const there = cluster.running()
+  return Array.from({ length: Math.min(wave, members - there.length) }, (_, index) => {
+    const added = cluster.add()
+    const { machine, peer } = there[index % there.length]!
+    added.invitedBy = [`${machine.address}/p2p/${peer}`]
+    return added
+  })
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length
 }
 
 async function until(cluster: Cluster<MemberProgram>, limitMs: number, isDone: () => boolean): Promise<void> {

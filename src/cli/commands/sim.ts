@@ -164,6 +164,9 @@ async function simMembers(output: Output, signal: AbortSignal, flags: Record<str
     'members',
     'B/s each',
     'B/s busiest',
+    'connections',
+    'most',
+    'pings B/s each',
     'joined in s',
     'at rest in s',
     'half know in s',
@@ -174,6 +177,9 @@ async function simMembers(output: Output, signal: AbortSignal, flags: Record<str
     point.members,
     Math.round(point.bytesPerSecond),
     Math.round(point.bytesPerSecondMost),
+    Math.round(point.lines),
+    point.linesMost,
+    Math.round(point.pingBytesPerSecond),
     point.joinedSeconds.toFixed(1),
     point.restSeconds.toFixed(1),
     point.noticedByHalfSeconds.toFixed(1),
@@ -182,6 +188,6 @@ async function simMembers(output: Output, signal: AbortSignal, flags: Record<str
   ])
   const lines = [heads, ...rows].map((row) => row.map((cell) => String(cell).padStart(15)).join(''))
   const explained =
-    'all join at once; sent by each member in a minute at rest, when the news of that are told, headers included; then one machine loses power: when others think it dead'
+    'all join, 50 at a time; sent by each member in a minute at rest, when the news of that are told, headers included, and by libp2p to keep its connections alive; then one machine loses power: when others think it dead'
   await output.result({ points }, `${lines.join('\n')}\n${explained}`)
 }
