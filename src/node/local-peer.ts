@@ -235,6 +235,7 @@ export class LocalPeer implements Api.Peer {
       await this.#reopen({ bootstrap: [] }, async () => {
         for (const name of ['members', 'records', 'replicas']) await emptyTable(this.#deps.store.table(name))
       })
+      this.#online?.collectSoon()
       return { peerId: organs.members.self }
     })
   }

@@ -38,6 +38,8 @@ export interface Online extends AsyncDisposable {
   /** Undefined in an open network. */
   readonly rotations: Rotations | undefined
   readonly organs: Organs
+  /** What is not needed any more goes in some seconds. */
+  collectSoon(): void
   /** All background work. */
   readonly loops: readonly WorkerLoop[]
 }
@@ -102,7 +104,14 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
   const loops = [...organs.loops, ...runWorkers(scope, deps, housekeeping)]
   for (const pin of store.pins.list()) await organs.announcer.announce(pin.cid)
   const closing = scope.move()
-  return { host, organs, rotations, loops, [Symbol.asyncDispose]: () => closing.close() }
+  return {
+    host,
+    organs,
+    rotations,
+    loops,
+    collectSoon: () => collecting.soon(),
+    [Symbol.asyncDispose]: () => closing.close(),
+  }
 }
 
 async function readOrMake(
