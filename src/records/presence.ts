@@ -39,6 +39,11 @@ export class Presence {
     return this.#wasAway
   }
 
+  /** True for a peer that was invited and has heard of nobody yet: nobody would hear that it leaves either. */
+  get isUnmet(): boolean {
+    return this.#isInvited && this.isFilling && this.#deps.membership.claims().length < 2
+  }
+
   /** True while a new store has not compared with all others that hold partitions. */
   get isFilling(): boolean {
     return this.#met !== undefined
@@ -49,7 +54,7 @@ export class Presence {
     const { membership, table } = this.#deps
     if (!this.#met) return
     // Whoever was invited is never alone: it has not heard of the others yet, or a crash has made it forget them.
-    if (this.#isInvited && membership.claims().length < 2) return
+    if (this.isUnmet) return
     if (peer) this.#met.add(peer)
     const isOpen = (other: PeerId) => other !== membership.self && !this.#met?.has(other)
     if (membership.view().members.some((member) => member.capacity > 0 && isOpen(member.peer))) return

@@ -110,6 +110,7 @@ export async function openRecords(deps: RecordsDeps, { copies, isInvited }: Reco
 
 type Parts = Omit<RecordsDeps, 'laws'> & {
   laws: typeof realLaws
+  presence: Presence
   rings: Rings
   dots: Dots
   verifier: Verifier
@@ -205,8 +206,8 @@ class OpenRecords implements Records {
   }
 
   drained(): boolean {
-    const { handOff, replica, rings } = this.#parts
-    if (handOff.toHandOver().length > 0 || this.pendingHints() > 0) return false
+    const { handOff, replica, rings, presence } = this.#parts
+    if (handOff.toHandOver().length > 0 || this.pendingHints() > 0 || presence.isUnmet) return false
     return replica.changing().every((key) => rings.isOwner(partitionOf(key)))
   }
 

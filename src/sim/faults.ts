@@ -214,7 +214,13 @@ export class Faults<P extends Leaving> {
       await this.#cluster.stop(peer)
       this.#workload.abandon(peer)
       if (this.#random.unit() < this.#rejoinShare) this.#later(this.#between(500, 10_000), () => this.#rejoin(peer))
-      else this.#toCome--
+      else {
+        this.#toCome--
+        // A new disk does not know how often its member has claimed what: what it says is old news to the others if it leaves
+        // before it has heard from them. They see it as dead, and people forget it.
+        if (this.wiped.has(peer.name)) this.#lost.add(peer)
+        if (this.#lost.has(peer)) this.#haveForgotten(peer, forgetAgainMs)
+      }
     }
     void done().catch((error: unknown) => {
       this.#history.event(`${peer.name} could not leave: ${error}`)
