@@ -6,6 +6,7 @@ import type { Random } from '../base/random.ts'
 import { Scope } from '../base/scope.ts'
 import { type Worker, WorkerLoop } from '../base/worker.ts'
 import { openCalls } from '../core/calls.ts'
+import { membersOnly } from '../core/members-only.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { Admission, AnswerCall, Broadcast, Network, Signer, Table } from '../core/ports.ts'
 import { type Members, openMembers } from '../members/members.ts'
@@ -52,7 +53,11 @@ export async function openCluster(ports: ClusterPorts, options: ClusterOptions):
   const opened = scope.use(await openMembership(ports, options))
   const { members } = opened
   const laws = ports.laws?.(realLaws) ?? realLaws
-  const deps = { ...ports, laws, membership: members, table: ports.tables.records, openCalls: callsOf(ports) }
+  const openCalls = callsOf({
+    ...ports,
+    network: membersOnly(ports.network, { membership: members, clock: ports.clock }),
+  })
+  const deps = { ...ports, laws, membership: members, table: ports.tables.records, openCalls }
   const records = scope.use(await openRecords(deps, { copies, isInvited }))
   const loops = [...opened.loops, ...runWorkers(scope, ports, records.workers)]
   const owners = (partition: number) => ringOf(members.view()).owners(partition, copies)
