@@ -15,7 +15,7 @@ import type { Replicas, ReplicasDeps, Roots } from '../replicas/words.ts'
 import { type Announcer, openAnnouncer } from '../routing/announcer.ts'
 import { providerSearch } from '../routing/find.ts'
 import { Ipns } from '../routing/ipns.ts'
-import { type ClusterOptions, type ClusterPorts, callsOf, openCluster, runWorkers } from './cluster.ts'
+import { type ClusterOptions, type ClusterPorts, openCluster, runWorkers } from './cluster.ts'
 import { announced } from './roots.ts'
 
 export interface Ports extends ClusterPorts {
@@ -91,7 +91,7 @@ export async function assemble(ports: Ports, settings: Settings): Promise<Organs
   const ipns = new Ipns({ dht, table: tables.ipns, signer: ports.signer, clock, log })
   const roots = announced(ports.roots, announcer)
   const kept = { ...ports, membership: members, records, roots, fetcher: exchange, table: tables.replicas }
-  const deps = { ...kept, openCalls: callsOf(ports) }
+  const deps = { ...kept, openCalls: cluster.openCalls }
   const replicas = scope.use(
     await openReplicas(ports.spoil?.(deps) ?? deps, { ...settings, recordCopies: settings.copies }),
   )

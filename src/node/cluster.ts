@@ -42,6 +42,8 @@ export interface ClusterOrgans extends AsyncDisposable {
   readonly members: Members
   readonly records: Records
   readonly loops: readonly WorkerLoop[]
+  /** Opens the requests of a protocol that answers members alone. */
+  readonly openCalls: ReturnType<typeof callsOf>
   /** The owners of a partition by the present ring, the primary first. */
   owners(partition: number): readonly PeerId[]
 }
@@ -62,7 +64,7 @@ export async function openCluster(ports: ClusterPorts, options: ClusterOptions):
   const loops = [...opened.loops, ...runWorkers(scope, ports, records.workers)]
   const owners = (partition: number) => ringOf(members.view()).owners(partition, copies)
   const closing = scope.move()
-  return { members, records, loops, owners, [Symbol.asyncDispose]: () => closing.close() }
+  return { members, records, loops, openCalls, owners, [Symbol.asyncDispose]: () => closing.close() }
 }
 
 /** The members alone. */
@@ -79,7 +81,7 @@ export async function openMembership(
 }
 
 /** Opens the calls of a protocol over the network. */
-export function callsOf({ network, clock, log }: Pick<ClusterPorts, 'network' | 'clock' | 'log'>) {
+function callsOf({ network, clock, log }: Pick<ClusterPorts, 'network' | 'clock' | 'log'>) {
   return (options: { protocol: string; answer: AnswerCall }) => openCalls({ network, clock, log }, options)
 }
 
