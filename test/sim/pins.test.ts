@@ -189,7 +189,8 @@ test('a wait tells the truth', () => {
 
 test('nothing pinned is lost while fewer holders than copies are gone at once', () => {
   const lost = (...changes: Parameters<PinHistory['changed']>[]) => {
-    const history = historyOf({ copies: 2 }, { kind: 'wait', copies: 2, found: ['p1', 'p2'] })
+    const history = historyOf({ peer: 'p9', copies: 2 }, { kind: 'wait', copies: 2, found: ['p1', 'p2'] })
+    history.named.set('d', new Set(['p1', 'p2', 'p3']))
     for (const change of changes) history.changed(...change)
     return checkers.lostContent(history, ending([], known([]), { whole: names() }))
   }

@@ -62,7 +62,7 @@ type Fate = 'kept' | 'ended' | 'unknown'
  * Pins that end by the clock are so only when every clock agrees.
  */
 export function fateOf(
-  { operations }: Pick<PinHistory, 'operations'>,
+  { operations, holdings }: Pick<PinHistory, 'operations' | 'holdings'>,
   dag: string,
   { earliest, latestEver }: PinEnding['wallMs'],
 ): { fate: Fate; copies: number } {
@@ -71,8 +71,14 @@ export function fateOf(
   const unpins = own.filter(({ kind }) => kind === 'unpin')
   const mayEnd = (pin: PinOperation) => pin.endsMs !== undefined && pin.endsMs <= latestEver
   const hasEnded = (pin: PinOperation) => pin.endsMs !== undefined && pin.endsMs < earliest
+  // One durable copy of the record is enough for a pin to succeed: it may have been that of a disk that is lost.
+  const isShaky = (pin: PinOperation) =>
+    holdings.some(
+      ({ atMs, peer, change }) => peer === pin.peer && change !== 'gained' && isLoss(change) && atMs >= pin.endMs,
+    )
   const kept = pins.filter(
-    (pin) => pin.outcome === 'done' && !mayEnd(pin) && unpins.every(({ endMs }) => endMs < pin.startMs),
+    (pin) =>
+      pin.outcome === 'done' && !mayEnd(pin) && !isShaky(pin) && unpins.every(({ endMs }) => endMs < pin.startMs),
   )
   if (kept.length > 0) return { fate: 'kept', copies: Math.max(...kept.map(({ copies }) => copies)) }
   const lastUnpin = unpins.findLast(({ outcome, isInformed, found }) => {
@@ -191,8 +197,9 @@ export function lostContent(history: PinHistory, { whole, wallMs }: PinEnding): 
       for (const { peer, change } of history.holdings.filter(
         (holding) => holding.dag === dag && holding.atMs > endMs,
       )) {
-        if (change === 'gained') holders.add(peer)
-        else holders.delete(peer)
+        // Who has read it has it too, and may drop it at any time.
+        if (change !== 'gained') holders.delete(peer)
+        else if (history.named.get(dag)?.has(peer)) holders.add(peer)
         if (isMishap(change)) mishaps.push(`${peer} (${change})`)
         if (holders.size >= copies) mishaps = []
       }
@@ -270,6 +277,11 @@ export function brokenPromises({ overfull }: Pick<PinHistory, 'overfull'>): Find
     const sentence = `${peer} holds and has promised ${bytes} bytes of ${capacity}`
     return { checker: 'nobody promises more than it has', sentence }
   })
+}
+
+/** The whole disk has gone. */
+function isLoss(change: Loss): boolean {
+  return change === 'wiped' || change === 'lost'
 }
 
 /** No fault of the peer: the bytes were taken from it. */

@@ -176,7 +176,7 @@ class PinPeer implements PinProgram {
     const { members, records, replicas } = this.#organs
     const known = new Map<string, KnownPin>()
     for (const record of records.local()) {
-      if (!record.key.startsWith(pinPrefix)) continue
+      if (record.standIn || !record.key.startsWith(pinPrefix)) continue
       const pin = this.#options.pinOf(record)
       if (pin) known.set(pin.cid, this.#known(pin))
     }
