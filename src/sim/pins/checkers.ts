@@ -193,7 +193,10 @@ export function lostContent(history: PinHistory, { whole, wallMs }: PinEnding): 
     )
     return waits.slice(-1).flatMap(({ id, copies, endMs, found }) => {
       const holders = new Set(found)
-      let mishaps: string[] = []
+      // Who has told that it holds it may have lost it before that was heard.
+      const before = history.holdings.filter((one) => one.dag === dag && one.atMs <= endMs && !holders.has(one.peer))
+      let mishaps = before.flatMap(({ peer, change }) => (isMishap(change) ? [`${peer} (${change})`] : []))
+      if (found.length >= copies) mishaps = []
       for (const { peer, change } of history.holdings.filter(
         (holding) => holding.dag === dag && holding.atMs > endMs,
       )) {

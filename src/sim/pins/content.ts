@@ -30,8 +30,10 @@ export class ContentMaker {
 
   make(): Dag {
     const count = 1 + Math.floor(this.#random.unit() * leavesMost)
-    const leaves = new Map<string, Block>()
-    for (let at = 0; at < count; at++) {
+    // One leaf is new, or two of them might be the same content under two names.
+    const first = this.#newLeaf()
+    const leaves = new Map([[first.cid.toString(), first]])
+    for (let at = 1; at < count; at++) {
       const leaf = this.#leaf()
       leaves.set(leaf.cid.toString(), leaf)
     }
@@ -43,7 +45,11 @@ export class ContentMaker {
   }
 
   #leaf(): Block {
-    if (this.#leaves.length > 0 && this.#random.unit() < sharedShare) return pick(this.#random, this.#leaves)
+    const isShared = this.#leaves.length > 0 && this.#random.unit() < sharedShare
+    return isShared ? pick(this.#random, this.#leaves) : this.#newLeaf()
+  }
+
+  #newLeaf(): Block {
     // Small and large ones alike: a store keeps them in different places.
     const sizeBytes = Math.round(leafLeastBytes * (leafMostBytes / leafLeastBytes) ** this.#random.unit())
     const bytes = this.#noise.slice(0, sizeBytes)
