@@ -1,6 +1,5 @@
 // One seed, one run: a cluster starts, clients work while faults strike, all is healed, the cluster comes to rest, and the
 // checkers judge. A run depends on nothing but its options; two runs of the same give the same digest.
-import { codeOf, sentenceOf } from '../base/errors.ts'
 import { type Log, lineLog, silentLog } from '../base/log.ts'
 import { seededRandom } from '../base/random.ts'
 import { type Ending, type Finding, findingsOf, type Replica } from './checkers.ts'
@@ -8,6 +7,7 @@ import type { Inspected, Program } from './client.ts'
 import { Cluster, fork, type StartProgram } from './cluster.ts'
 import { Faults, type Trouble } from './faults.ts'
 import { History, lineOf, seconds } from './history.ts'
+import { judged } from './judged.ts'
 import { Watchers } from './watchers.ts'
 import { pick, Workload } from './workload.ts'
 
@@ -51,18 +51,9 @@ export async function runSeed(start: StartProgram<Program>, options: RunOptions)
     { seed: options.seed, zones: shape.zones, loss: shape.loss, disksLie: options.disksLie },
   )
   const history = new History(() => cluster.time.nowMs)
-  const findings: Finding[] = []
-  const onRejection = (reason: unknown) => findings.push(crashed(reason))
-  process.on('unhandledRejection', onRejection)
-  try {
-    const run = new Run(cluster, history, { random: fork(random), shape, options })
-    findings.push(...(await run.all()))
-  } catch (error) {
-    findings.push(crashed(error))
-  } finally {
-    process.off('unhandledRejection', onRejection)
-    for (const peer of cluster.peers) cluster.crash(peer, { power: true })
-  }
+  const findings = await judged(cluster, () =>
+    new Run(cluster, history, { random: fork(random), shape, options }).all(),
+  )
   const { digest, fired, nowMs } = cluster.time
   return { seed: options.seed, findings, history, digest, events: fired, simulatedMs: nowMs, log }
 }
@@ -191,11 +182,6 @@ class Run {
       ringStoodStill: this.#shape.trouble === 'still',
     }
   }
-}
-
-function crashed(reason: unknown): Finding {
-  const stack = reason instanceof Error ? `\n${reason.stack}` : ''
-  return { checker: 'no peer crashes', sentence: `${codeOf(reason) ?? ''} ${sentenceOf(reason)}${stack}` }
 }
 
 function peerLog(peer: string, lines: string[], cluster: Cluster<Program>): Log {
