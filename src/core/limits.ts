@@ -431,6 +431,8 @@ export const times = {
   handshakeMs: 8_000,
   /** Trying some addresses for a peer: one that answers nothing takes as long as a dial may. */
   dialBackMs: 8_000,
+  /** After a connection has closed, its streams have too. */
+  gossipMendMs: 200,
   /** How often a peer has others try whether it can be dialed, */
   reachEveryMs: 600_000,
   /** and how often while it cannot: somebody may have opened a port. */

@@ -16,6 +16,7 @@ import { TableDatastore } from './datastore.ts'
 import { Libp2pDht } from './dht.ts'
 import { NetError } from './errors.ts'
 import { listenFailure } from './failures.ts'
+import { keepGossipStreams } from './gossip-streams.ts'
 import { peerIdOf } from './identity.ts'
 import { Keyring, noAdmission } from './keyring.ts'
 import { Meeting } from './meeting.ts'
@@ -100,6 +101,7 @@ export async function openHost(deps: HostDeps, options: HostOptions): Promise<Ho
   } catch (error) {
     throw listenFailure(error, options.listen)
   }
+  scope.defer(keepGossipStreams({ ...made, clock, log }))
   const broadcast = new GossipBroadcast({ gossip, log, keyring })
   const reaching = await startReaching(
     { ...deps, ...made, network },

@@ -1,7 +1,7 @@
 // The libp2p node that potluck runs on: which modules, with which settings, and why where the default would not do.
 import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
-import { identify, identifyPush } from '@libp2p/identify'
-import type { Libp2p } from '@libp2p/interface'
+import { type Identify, identify, identifyPush } from '@libp2p/identify'
+import type { Connection, Libp2p } from '@libp2p/interface'
 import { type KadDHTInit, kadDHT, passthroughMapper, type SingleKadDHT } from '@libp2p/kad-dht'
 import { mdns } from '@libp2p/mdns'
 import { noise } from '@libp2p/noise'
@@ -39,6 +39,8 @@ export interface Node {
   /** Not started yet. */
   node: Libp2p
   gossip: GossipSub
+  /** Asks a peer again what it speaks. */
+  identify: (connection: Connection) => Promise<unknown>
   dhts: DhtNetwork[]
   circuit: CircuitTransport
   parts: NodeParts
@@ -104,6 +106,7 @@ export async function createNode(
   return {
     node: node as unknown as Libp2p,
     gossip: services.gossip as unknown as GossipSub,
+    identify: (connection) => (services.identify as unknown as Identify).identify(connection),
     dhts,
     circuit,
     parts,
