@@ -133,6 +133,8 @@ export const limits = {
   relaysWanted: 3,
   /** Addresses of one relay under which this peer is announced: more only fill claims. */
   relayAddressesMax: 3,
+  /** Clocks that differ by more are worth telling: some seconds are lost on the way, and nobody sets a clock by hand better. */
+  clockSkewMs: 30_000,
   /** A question or answer about addresses. */
   dialBackBytesMax: 8 * KiB,
   /** Addresses that are tried for a peer that asks: it listens at some, and its router may map a port. */

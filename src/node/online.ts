@@ -40,6 +40,8 @@ export interface Online extends AsyncDisposable {
   readonly organs: Organs
   /** What is not needed any more goes in some seconds. */
   collectSoon(): void
+  /** Blocks that could not be read again since the start. */
+  rotten(): number
   /** All background work. */
   readonly loops: readonly WorkerLoop[]
 }
@@ -60,6 +62,9 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
         bootstrap: [...config.bootstrap],
         network: secret ? { kind: 'private', secrets: decodeSecrets(secret) } : { kind: 'open' },
         mdns: config.mdns,
+        upnp: config.upnp,
+        announce: config.announce,
+        relay: { alwaysRelay: false, relayRate: config['relay.rate'] },
         version,
       },
     ),
@@ -101,7 +106,7 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
   // Work that needs the host or the disk, and so is none of the organs'.
   const scrub = new Scrub({ store, table: store.table('scrub'), clock, log, onRot: () => organs.replicas.mend() })
   const housekeeping: Worker[] = [collecting, scrub, ...(rotations ? [rotations] : [])]
-  const loops = [...organs.loops, ...runWorkers(scope, deps, housekeeping)]
+  const loops = [...host.loops, ...organs.loops, ...runWorkers(scope, deps, housekeeping)]
   for (const pin of store.pins.list()) await organs.announcer.announce(pin.cid)
   const closing = scope.move()
   return {
@@ -110,6 +115,7 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
     rotations,
     loops,
     collectSoon: () => collecting.soon(),
+    rotten: () => scrub.problems,
     [Symbol.asyncDispose]: () => closing.close(),
   }
 }
