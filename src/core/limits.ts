@@ -131,6 +131,26 @@ export const limits = {
   punchAnswersMax: 6,
   /** Peers of which it is remembered when a hole was tried, and when they asked for one. */
   punchPeersRemembered: 1_024,
+  /** A message of a relay: its addresses, and a voucher. */
+  circuitMessageBytesMax: 16 * KiB,
+  /** Circuits through this peer as a relay, and connections that one relay brings: each may keep 4 MiB waiting each way at worst. */
+  circuitsMax: 512,
+  /** Circuits from or to one peer: it may talk with a whole cluster through us. */
+  circuitsPerPeerMax: 256,
+  /** Peers that have a place here, as a relay of their own network. */
+  relayReservationsMax: 1_024,
+  /** What strangers get from a relay in the open network, go-libp2p's and js-libp2p's figures: places, */
+  strangerReservationsMax: 15,
+  /** circuits from or to one of them, */
+  strangerCircuitsPerPeerMax: 16,
+  /** and bytes through one circuit. */
+  strangerCircuitBytes: 128 * KiB,
+  /** Relays at which a peer behind a NAT has a place: one may die and another refuse, and it is still reached. */
+  relaysWanted: 3,
+  /** Addresses of one relay under which this peer is announced: more only fill claims. */
+  relayAddressesMax: 3,
+  /** Addresses remembered because they have failed. */
+  failedAddressesMax: 4_096,
   /** Discovered peers waiting to be dialed. */
   discoveredMax: 256,
   /** Peers dialed at a time in the background. */
@@ -427,6 +447,25 @@ export const times = {
   pingMs: 20_000,
   /** A connection must have finished its handshake by then. */
   handshakeMs: 8_000,
+  /** An address that has failed is tried after all others for so long; doubled each time. */
+  failedAddressFirstMs: 60_000,
+  failedAddressMostMs: 3_600_000,
+  /** For how long the networks of this machine are believed to be the same. */
+  interfacesMs: 10_000,
+  /** A relay must have answered by then, or brought the two together. */
+  circuitMs: 8_000,
+  /** How long a place at a relay lasts unless it is renewed. The specification's figure. */
+  reservationMs: 3_600_000,
+  /** The longest that one is believed to last, whatever the relay says, and how soon it is renewed at most. */
+  reservationMostMs: 2 * 3_600_000,
+  reservationRenewMinMs: 10_000,
+  /** First wait before a relay that refused or failed is asked again; doubled each time. */
+  relayRetryFirstMs: 2_000,
+  relayRetryMostMs: 300_000,
+  /** How often it is looked at whether relays are wanted, though connections that come and go wake that. */
+  relaysPollMs: 5_000,
+  /** A circuit of strangers ends after this. go-libp2p's and js-libp2p's figure. */
+  strangerCircuitMs: 120_000,
   /** A request to a member must be answered by then, unless its caller says otherwise. */
   callMs: 5_000,
   /** A connected peer must have proven by then that it is a member, or its streams are dropped. */

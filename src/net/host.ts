@@ -21,6 +21,9 @@ import { Keyring, noAdmission } from './keyring.ts'
 import { Meeting } from './meeting.ts'
 import { Libp2pNetwork } from './network.ts'
 import { createNode } from './node.ts'
+import { startPunching } from './puncher.ts'
+import type { Reach } from './reach.ts'
+import { type ReachOptions, startReaching } from './reaching.ts'
 import type { Secrets } from './secrets.ts'
 import { Ed25519Signer } from './signer.ts'
 
@@ -43,6 +46,10 @@ export interface HostOptions {
   network: { kind: 'private'; secrets: Secrets } | { kind: 'open' }
   /** Whether to look for peers on the local network by multicast DNS. */
   mdns: boolean
+  /** Multiaddrs to tell others instead of those that were found. */
+  announce?: readonly string[]
+  /** How this peer relays for others; without a limit once it can be reached, if left out. */
+  relay?: ReachOptions
   /** Version of this program, as other peers are told; none if left out. */
   version?: string
 }
@@ -65,6 +72,8 @@ export interface Host extends AsyncDisposable {
   /** Puts other secrets in force, in a private network. With `only`, connections to all other peers are closed. */
   changeSecrets(secrets: Secrets, options?: { only?: readonly PeerId[] | undefined }): void
   status(): HostStatus
+  /** How others reach this peer. */
+  reach(): Reach
 }
 
 /**
@@ -80,16 +89,23 @@ export async function openHost(deps: HostDeps, options: HostOptions): Promise<Ho
   const datastore = TableDatastore.open({ table: deps.datastore, clock, log })
   scope.defer(() => datastore.flush())
   const signer = new Ed25519Signer(options.identity)
-  const { node, gossip, dhts } = await createNode({ datastore, signer, clock }, { ...options, keyring })
+  const made = await createNode({ ...deps, datastore, signer }, { ...options, keyring })
+  const { node, gossip, dhts } = made
   const network = new Libp2pNetwork({ node, clock, log })
   const dht = new Libp2pDht({ node, network, networks: dhts, datastore, clock, log })
   scope.defer(() => stopNode(node, clock, log))
+  await startPunching({ ...made, clock, log }, scope)
   try {
     await node.start()
   } catch (error) {
     throw listenFailure(error, options.listen)
   }
   const broadcast = new GossipBroadcast({ gossip, log, keyring })
+  const reaching = await startReaching(
+    { ...deps, ...made, network },
+    { ...(options.relay ?? { alwaysRelay: false, relayRate: 0 }), private: keyring !== undefined },
+    scope,
+  )
   const loop = startMeeting({ ...deps, node, network }, options, scope)
   const closing = scope.move()
   return {
@@ -109,6 +125,7 @@ export async function openHost(deps: HostDeps, options: HostOptions): Promise<Ho
       dhtServers: dht.size(),
       meeting: loop.status(),
     }),
+    reach: reaching.reach,
     [Symbol.asyncDispose]: () => closing.close(),
   }
 }

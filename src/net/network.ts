@@ -58,6 +58,11 @@ export class Libp2pNetwork implements Network {
     }))
   }
 
+  /** Whether a connected peer said that it speaks this protocol. */
+  speaks(peer: PeerId, protocol: string): boolean {
+    return this.#identified.get(peer)?.includes(protocol) ?? false
+  }
+
   /** Also throws ADDRESS_INVALID, and OTHER_NETWORK if the peer refuses us for our network. */
   async connect(target: string | PeerInfo, options: Abortable = {}): Promise<PeerId> {
     if (typeof target !== 'string') return await this.#identify(await this.#dial(target, options), options)
@@ -152,11 +157,18 @@ export class Libp2pNetwork implements Network {
 
   async #dial({ peer, addresses }: PeerInfo, options: Abortable): Promise<Connection> {
     const id = libp2pPeerId(peer)
-    const open = this.#node.getConnections(id).find(({ status }) => status === 'open')
+    const open = this.#best(id)
     if (open) return open
     const stored = await this.#node.peerStore.get(id).catch(() => undefined)
     const known = stored?.addresses.map(({ multiaddr }) => multiaddr.toString()) ?? []
     return await this.#dialAddresses(dialableAddresses(peer, [...addresses, ...known]), peer, options)
+  }
+
+  // Of several connections a direct one, and rather any than one on which a relay lets only little through.
+  #best(id: ReturnType<typeof libp2pPeerId>): Connection | undefined {
+    const open = this.#node.getConnections(id).filter(({ status }) => status === 'open')
+    const rank = ({ direct, limits: most }: Connection) => (direct ? 0 : most ? 2 : 1)
+    return open.sort((a, b) => rank(a) - rank(b))[0]
   }
 
   async #dialAddresses(addresses: Multiaddr[], target: string, options: Abortable): Promise<Connection> {

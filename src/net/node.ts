@@ -1,22 +1,30 @@
 // The libp2p node that potluck runs on: which modules, with which settings, and why where the default would not do.
 import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
 import { identify, identifyPush } from '@libp2p/identify'
-import type { Libp2p } from '@libp2p/interface'
+import type { Libp2p, Transport, Upgrader } from '@libp2p/interface'
+import type { AddressManager, ConnectionManager, Registrar, TransportManager } from '@libp2p/interface-internal'
 import { type KadDHTInit, kadDHT, passthroughMapper, type SingleKadDHT } from '@libp2p/kad-dht'
 import { mdns } from '@libp2p/mdns'
 import { noise } from '@libp2p/noise'
 import { ping } from '@libp2p/ping'
-import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import type { Clock } from '../base/clock.ts'
+import type { Log } from '../base/log.ts'
+import type { Random } from '../base/random.ts'
 import { limits, times } from '../core/limits.ts'
+import type { PeerId } from '../core/peer.ts'
 import type { Signer } from '../core/ports.ts'
+import { announcedAddresses } from './announced.ts'
+import { CircuitTransport } from './circuit.ts'
 import type { TableDatastore } from './datastore.ts'
 import type { DhtNetwork } from './dht.ts'
 import { ipnsValidator } from './dht-values.ts'
-import { privateKeyOf } from './identity.ts'
+import { DialOrder } from './dial-order.ts'
+import { peerIdOf, privateKeyOf } from './identity.ts'
 import type { Keyring } from './keyring.ts'
+import { PortTcp } from './port-tcp.ts'
 
 export interface NodeOptions {
   identity: Uint8Array
@@ -24,7 +32,18 @@ export interface NodeOptions {
   /** Of a private network; undefined in the open one. */
   keyring: Pick<Keyring, 'keyId' | 'attach' | 'apply'> | undefined
   mdns: boolean
+  /** Multiaddrs to tell others instead of those that were found; none if empty. */
+  announce?: readonly string[] | undefined
   version?: string
+}
+
+/** Parts of libp2p's inside that it hands to its own services alone. */
+export interface NodeParts {
+  registrar: Registrar
+  connectionManager: ConnectionManager
+  transportManager: TransportManager
+  addressManager: AddressManager
+  upgrader: Upgrader
 }
 
 export interface Node {
@@ -32,21 +51,33 @@ export interface Node {
   node: Libp2p
   gossip: GossipSub
   dhts: DhtNetwork[]
+  circuit: CircuitTransport
+  parts: NodeParts
+  tcp: PortTcp
+  /** Where others have reached this peer; after a change `announce` tells everybody. */
+  confirmed: Multiaddr[]
+  announce(): Promise<void>
 }
 
 export async function createNode(
-  deps: { datastore: TableDatastore; signer: Signer; clock: Clock },
-  { identity, listen, keyring, mdns: findByMdns, version = 'unreleased' }: NodeOptions,
+  deps: { datastore: TableDatastore; signer: Signer; clock: Clock; random: Random; log: Log },
+  { identity, listen, keyring, mdns: findByMdns, announce = [], version = 'unreleased' }: NodeOptions,
 ): Promise<Node> {
   const { datastore } = deps
   const kads = keyring ? privateKads : openKads
+  const order = new DialOrder(deps)
+  const tcp = new PortTcp(deps)
+  const inside = insideOf(deps, {
+    self: peerIdOf(identity),
+    trusts: keyring !== undefined && announce.length === 0,
+  })
   const node = await createLibp2p({
     start: false,
     privateKey: privateKeyOf(identity),
     nodeInfo: { name: 'potluck', version, userAgent: `potluck/${version}` },
-    addresses: { listen },
+    addresses: { listen, announce: [...announce], announceFilter: inside.announced },
     datastore,
-    transports: [tcp()],
+    transports: [orderedTcp(order, tcp), inside.transport],
     connectionEncrypters: [keyring ? (components) => keyring.attach(components) : noise()],
     streamMuxers: [yamux({ streamOptions: windows })],
     connectionManager: {
@@ -58,6 +89,7 @@ export async function createNode(
       dialTimeout: times.dialMs,
       // Addresses of a peer are dialed one after the other: a dead one must leave time for the rest.
       addressDialTimeout: times.dialAddressMs,
+      addressSorter: (a, b) => Math.sign(order.compare(a.multiaddr, b.multiaddr)) as -1 | 0 | 1,
       // The Meeting worker does this, for longer.
       reconnectRetries: 0,
     },
@@ -77,7 +109,62 @@ export async function createNode(
   keyring?.apply()
   const services = node.services as unknown as Record<string, SingleKadDHT>
   const dhts = kads.map(({ protocol, datastorePrefix: prefix }) => ({ protocol, prefix, kad: services[protocol]! }))
-  return { node: node as unknown as Libp2p, gossip: node.services.gossip, dhts }
+  const { circuit, parts } = inside.made()
+  return {
+    node: node as unknown as Libp2p,
+    gossip: node.services.gossip,
+    dhts,
+    circuit,
+    parts,
+    tcp,
+    confirmed: inside.confirmed,
+    announce: () => tellAddresses(node as unknown as Libp2p),
+  }
+}
+
+// What libp2p gives only to those that it makes itself: the transport through relays is made by it, and sees the rest.
+function insideOf(deps: { clock: Clock; log: Log }, { self, trusts }: { self: PeerId; trusts: boolean }) {
+  let made: { circuit: CircuitTransport; parts: NodeParts } | undefined
+  const confirmed: Multiaddr[] = []
+  return {
+    confirmed,
+    made: () => made!,
+    transport: (parts: NodeParts) => {
+      const circuit = new CircuitTransport(parts, deps)
+      made = { circuit, parts }
+      return circuit
+    },
+    announced: (believed: Multiaddr[]) => {
+      // Public addresses count for libp2p only once a stranger has verified them, and a cluster may have none.
+      const listening = trusts ? (made?.parts.transportManager.getAddrs() ?? []) : []
+      return announcedAddresses({ believed, confirmed, listening, relayed: made?.circuit.addresses() ?? [] }, self)
+    },
+  }
+}
+
+// TCP that remembers which addresses have failed.
+function orderedTcp(order: DialOrder, tcp: PortTcp): (components: Parameters<PortTcp['attach']>[0]) => Transport {
+  return (components) => {
+    const transport = tcp.attach(components)
+    const dial = transport.dial.bind(transport)
+    transport.dial = async (address, options) => {
+      try {
+        const connection = await dial(address, options)
+        order.worked(address)
+        return connection
+      } catch (error) {
+        order.failed(address)
+        throw error
+      }
+    }
+    return transport
+  }
+}
+
+// Identify tells others when libp2p's own entry of this peer changes.
+async function tellAddresses(node: Libp2p): Promise<void> {
+  const multiaddrs = node.getMultiaddrs().map((address) => multiaddr(address.toString().replace(/\/p2p\/[^/]+$/, '')))
+  await node.peerStore.patch(node.peerId, { multiaddrs })
 }
 
 // A window larger than the buffer lets a fast sender overrun a reader that has paused, and the stream is reset.

@@ -36,9 +36,9 @@ export class PortTcp {
     this.#components = components
     this.#tcp = plain
     // The original, with other dials: libp2p knows transports by their symbols.
-    return Object.create(plain, {
-      dial: { value: (to: Multiaddr, options: TCPDialOptions) => this.#dial(to, options) },
-    })
+    const transport: Transport = Object.create(plain)
+    transport.dial = (to, options) => this.#dial(to, options)
+    return transport
   }
 
   /** The local port of a connection that was dialed here; undefined if it is not known. */

@@ -11,6 +11,7 @@ import { type Clock, sleep } from '../base/clock.ts'
 import { codeOf, sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { Lru } from '../base/lru.ts'
+import type { Scope } from '../base/scope.ts'
 import { limits, times } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
 import { libp2pPeerId } from './addresses.ts'
@@ -19,6 +20,16 @@ import { NetError } from './errors.ts'
 import type { PortTcp } from './port-tcp.ts'
 import { answerPunch, type Punched, type PunchSide, type PunchStarter, punchProtocol, startPunch } from './punch.ts'
 import { plausibleAddresses, tcpEndpoint } from './punch-addresses.ts'
+
+/** Before the node starts, so that no connection goes unseen. */
+export async function startPunching(
+  deps: { node: Libp2p; tcp: PortTcp; clock: Clock; log: Log },
+  scope: Scope,
+): Promise<void> {
+  const puncher = new Puncher(deps)
+  await puncher.start()
+  scope.defer(() => puncher.stop())
+}
 
 interface Attempts {
   failures: number

@@ -150,6 +150,7 @@ const meanings: Record<AnyErrorCode, Row> = {
   CAR_TRUNCATED: [corrupt, 422],
 
   ADDRESS_INVALID: [usage, 400],
+  CIRCUIT_FAILED: [failed, 502],
   DIAL_FAILED: [failed, 502],
   GOSSIP_TOO_LARGE: [failed, 413],
   IDENTITY_INVALID: [failed, 500],
