@@ -149,6 +149,20 @@ export const limits = {
   relaysWanted: 3,
   /** Addresses of one relay under which this peer is announced: more only fill claims. */
   relayAddressesMax: 3,
+  /** A question or answer about addresses. */
+  dialBackBytesMax: 8 * KiB,
+  /** Addresses that are tried for a peer that asks: it listens at some, and its router may map a port. */
+  dialBackAddressesMax: 8,
+  /** How often one peer may ask for that in a minute, */
+  dialBacksPerMinute: 6,
+  /** how many are tried at a time for everybody, */
+  dialBacksAtATime: 8,
+  /** and of how many peers it is remembered that they asked. */
+  dialBackPeersMax: 1_024,
+  /** Peers whose dial back is asked for: some may be in the same network, and say nothing about the world. */
+  dialBackAskedMax: 4,
+  /** Addresses that others have found to work and that are announced. */
+  confirmedAddressesMax: 4,
   /** Addresses remembered because they have failed. */
   failedAddressesMax: 4_096,
   /** Discovered peers waiting to be dialed. */
@@ -447,6 +461,12 @@ export const times = {
   pingMs: 20_000,
   /** A connection must have finished its handshake by then. */
   handshakeMs: 8_000,
+  /** Trying some addresses for a peer: one that answers nothing takes as long as a dial may. */
+  dialBackMs: 8_000,
+  /** How often a peer has others try whether it can be dialed, */
+  reachEveryMs: 600_000,
+  /** and how often while it cannot: somebody may have opened a port. */
+  reachAgainMs: 120_000,
   /** An address that has failed is tried after all others for so long; doubled each time. */
   failedAddressFirstMs: 60_000,
   failedAddressMostMs: 3_600_000,

@@ -78,6 +78,13 @@ export function ipOfAddress(address: Multiaddr): string | undefined {
   return host?.name === 'ip4' || host?.name === 'ip6' ? host.value : undefined
 }
 
+/** The TCP port of an address that is `/ip…/…/tcp/…` and nothing more but a `/p2p/` tail. */
+export function portOfAddress(address: Multiaddr): number | undefined {
+  const [host, port, tail, ...more] = address.getComponents()
+  const isPlain = port?.name === 'tcp' && (tail === undefined || tail.name === 'p2p') && more.length === 0
+  return isPlain && (host?.name === 'ip4' || host?.name === 'ip6') ? Number(port.value) : undefined
+}
+
 /** True for an IP address that is routed nowhere: loopback, private, shared by a provider's NAT, link-local, unspecified. */
 export function isLocalIp(ip: string): boolean {
   return localIps.check(ip, isIPv6(ip) ? 'ipv6' : 'ipv4')

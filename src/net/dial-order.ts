@@ -66,6 +66,16 @@ export class DialOrder {
   }
 }
 
+/** Whether two IP addresses are in one of these networks. */
+export function sharedNetwork(interfaces: readonly string[], a: string, b: string): boolean {
+  return interfaces.some((network) => {
+    const [ip = '', prefix] = network.split('/')
+    const list = new BlockList()
+    list.addSubnet(ip, Number(prefix), family(ip))
+    return list.check(a, family(a)) && list.check(b, family(b))
+  })
+}
+
 function isLoopback(ip: string): boolean {
   return ip.startsWith('127.') || ip === '::1'
 }

@@ -46,6 +46,8 @@ export interface HostOptions {
   network: { kind: 'private'; secrets: Secrets } | { kind: 'open' }
   /** Whether to look for peers on the local network by multicast DNS. */
   mdns: boolean
+  /** Whether to ask a router to map a port to this peer; not if left out. */
+  upnp?: boolean
   /** Multiaddrs to tell others instead of those that were found. */
   announce?: readonly string[]
   /** How this peer relays for others; without a limit once it can be reached, if left out. */

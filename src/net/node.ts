@@ -1,23 +1,20 @@
 // The libp2p node that potluck runs on: which modules, with which settings, and why where the default would not do.
 import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
 import { identify, identifyPush } from '@libp2p/identify'
-import type { Libp2p, Transport, Upgrader } from '@libp2p/interface'
-import type { AddressManager, ConnectionManager, Registrar, TransportManager } from '@libp2p/interface-internal'
+import type { Libp2p } from '@libp2p/interface'
 import { type KadDHTInit, kadDHT, passthroughMapper, type SingleKadDHT } from '@libp2p/kad-dht'
 import { mdns } from '@libp2p/mdns'
 import { noise } from '@libp2p/noise'
 import { ping } from '@libp2p/ping'
 import { yamux } from '@libp2p/yamux'
-import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import { limits, times } from '../core/limits.ts'
-import type { PeerId } from '../core/peer.ts'
 import type { Signer } from '../core/ports.ts'
-import { announcedAddresses } from './announced.ts'
-import { CircuitTransport } from './circuit.ts'
+import type { CircuitTransport } from './circuit.ts'
 import type { TableDatastore } from './datastore.ts'
 import type { DhtNetwork } from './dht.ts'
 import { ipnsValidator } from './dht-values.ts'
@@ -25,6 +22,7 @@ import { DialOrder } from './dial-order.ts'
 import { peerIdOf, privateKeyOf } from './identity.ts'
 import type { Keyring } from './keyring.ts'
 import { PortTcp } from './port-tcp.ts'
+import { insideOf, type NodeParts, orderedTcp, portServices, tellAddresses } from './ways.ts'
 
 export interface NodeOptions {
   identity: Uint8Array
@@ -32,18 +30,11 @@ export interface NodeOptions {
   /** Of a private network; undefined in the open one. */
   keyring: Pick<Keyring, 'keyId' | 'attach' | 'apply'> | undefined
   mdns: boolean
+  /** Whether to ask a router to map a port. */
+  upnp?: boolean | undefined
   /** Multiaddrs to tell others instead of those that were found; none if empty. */
   announce?: readonly string[] | undefined
   version?: string
-}
-
-/** Parts of libp2p's inside that it hands to its own services alone. */
-export interface NodeParts {
-  registrar: Registrar
-  connectionManager: ConnectionManager
-  transportManager: TransportManager
-  addressManager: AddressManager
-  upgrader: Upgrader
 }
 
 export interface Node {
@@ -61,7 +52,7 @@ export interface Node {
 
 export async function createNode(
   deps: { datastore: TableDatastore; signer: Signer; clock: Clock; random: Random; log: Log },
-  { identity, listen, keyring, mdns: findByMdns, announce = [], version = 'unreleased' }: NodeOptions,
+  { identity, listen, keyring, mdns: findByMdns, upnp = false, announce = [], version = 'unreleased' }: NodeOptions,
 ): Promise<Node> {
   const { datastore } = deps
   const kads = keyring ? privateKads : openKads
@@ -69,7 +60,8 @@ export async function createNode(
   const tcp = new PortTcp(deps)
   const inside = insideOf(deps, {
     self: peerIdOf(identity),
-    trusts: keyring !== undefined && announce.length === 0,
+    private: keyring !== undefined,
+    told: announce.length > 0,
   })
   const node = await createLibp2p({
     start: false,
@@ -103,7 +95,10 @@ export async function createNode(
       identifyPush: identifyPush(),
       ping: ping(),
       gossip: gossipsub(gossipOptions),
-      ...Object.fromEntries(kads.map((init) => [init.protocol, kadDHT(withIpns(init, deps))])),
+      ...Object.fromEntries([
+        ...kads.map((init) => [init.protocol, kadDHT(withIpns(init, deps))]),
+        ...portServices({ isOpen: keyring === undefined, upnp }),
+      ]),
     },
   })
   keyring?.apply()
@@ -112,7 +107,7 @@ export async function createNode(
   const { circuit, parts } = inside.made()
   return {
     node: node as unknown as Libp2p,
-    gossip: node.services.gossip,
+    gossip: services.gossip as unknown as GossipSub,
     dhts,
     circuit,
     parts,
@@ -120,51 +115,6 @@ export async function createNode(
     confirmed: inside.confirmed,
     announce: () => tellAddresses(node as unknown as Libp2p),
   }
-}
-
-// What libp2p gives only to those that it makes itself: the transport through relays is made by it, and sees the rest.
-function insideOf(deps: { clock: Clock; log: Log }, { self, trusts }: { self: PeerId; trusts: boolean }) {
-  let made: { circuit: CircuitTransport; parts: NodeParts } | undefined
-  const confirmed: Multiaddr[] = []
-  return {
-    confirmed,
-    made: () => made!,
-    transport: (parts: NodeParts) => {
-      const circuit = new CircuitTransport(parts, deps)
-      made = { circuit, parts }
-      return circuit
-    },
-    announced: (believed: Multiaddr[]) => {
-      // Public addresses count for libp2p only once a stranger has verified them, and a cluster may have none.
-      const listening = trusts ? (made?.parts.transportManager.getAddrs() ?? []) : []
-      return announcedAddresses({ believed, confirmed, listening, relayed: made?.circuit.addresses() ?? [] }, self)
-    },
-  }
-}
-
-// TCP that remembers which addresses have failed.
-function orderedTcp(order: DialOrder, tcp: PortTcp): (components: Parameters<PortTcp['attach']>[0]) => Transport {
-  return (components) => {
-    const transport = tcp.attach(components)
-    const dial = transport.dial.bind(transport)
-    transport.dial = async (address, options) => {
-      try {
-        const connection = await dial(address, options)
-        order.worked(address)
-        return connection
-      } catch (error) {
-        order.failed(address)
-        throw error
-      }
-    }
-    return transport
-  }
-}
-
-// Identify tells others when libp2p's own entry of this peer changes.
-async function tellAddresses(node: Libp2p): Promise<void> {
-  const multiaddrs = node.getMultiaddrs().map((address) => multiaddr(address.toString().replace(/\/p2p\/[^/]+$/, '')))
-  await node.peerStore.patch(node.peerId, { multiaddrs })
 }
 
 // A window larger than the buffer lets a fast sender overrun a reader that has paused, and the stream is reset.

@@ -1,17 +1,23 @@
-// What keeps this peer reachable: the relay that it is for others, and the places that it has at relays itself. It wires
-// these to the events of libp2p and starts their work; what each decides is theirs.
+// What keeps this peer reachable: finding out who can dial it, the relay that it is for others once they can, and the
+// places that it has at relays itself while they cannot. It wires these to the events of libp2p and starts their work;
+// what each decides is theirs.
 import type { Libp2p, PeerId as Libp2pPeerId } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Clock } from '../base/clock.ts'
+import { sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { Scope } from '../base/scope.ts'
 import { WorkerLoop } from '../base/worker.ts'
 import type { PeerId } from '../core/peer.ts'
-import { relayOfAddress } from './addresses.ts'
+import { bareAddress, ipOfAddress, isLocalAddress, portOfAddress, relayOfAddress } from './addresses.ts'
 import { hopProtocol } from './circuit-messages.ts'
+import { dialBackProtocol, serveDialBack } from './dial-back.ts'
+import { machineInterfaces } from './dial-order.ts'
 import type { Libp2pNetwork } from './network.ts'
 import type { Node } from './node.ts'
-import type { Reach } from './reach.ts'
+import { kindOf, type Reach, type ReachFacts, type Trial, whyOf } from './reach.ts'
+import { Reachability } from './reachability.ts'
 import { RelayBudget } from './relay-budget.ts'
 import { memberTerms, RelayServer, strangerTerms } from './relay-server.ts'
 import { Reservations } from './reservations.ts'
@@ -25,7 +31,6 @@ export interface ReachOptions {
 
 export interface Reaching {
   reach(): Reach
-  relay: RelayServer
   loops: WorkerLoop[]
 }
 
@@ -36,69 +41,135 @@ export interface ReachingDeps extends Pick<Node, 'node' | 'circuit' | 'parts' | 
   log: Log
 }
 
-export async function startReaching(
-  deps: ReachingDeps,
-  options: ReachOptions & { private: boolean },
-  scope: Scope,
-): Promise<Reaching> {
-  const { node, circuit, clock, log } = deps
-  const listens = node.getMultiaddrs().some((address) => relayOfAddress(address) === undefined)
-  const wanted = () => !listens
+type Options = ReachOptions & { private: boolean }
+
+export async function startReaching(deps: ReachingDeps, options: Options, scope: Scope): Promise<Reaching> {
+  const { node, circuit, parts, network, clock, log } = deps
+  const { registrar, transportManager } = parts
+  const dialBack = { registrar, transportManager, interfaces: machineInterfaces, clock, log }
+  // Strangers could tell us anything: in the open network AutoNAT asks many of them.
+  if (options.private) scope.defer(await serveDialBack(dialBack))
   const relay = relayServerOf(deps, options)
   scope.defer(() => relay.close())
-  if (options.alwaysRelay || listens) await relay.serve(true)
+  if (options.alwaysRelay) await relay.serve(true)
+  const tell = () => void deps.announce().catch((error) => log.warn(`addresses were not told: ${sentenceOf(error)}`))
+  const reachability: Reachability = new Reachability({
+    candidates: () => candidatesOf(deps),
+    connections: () => node.getConnections(),
+    triesFor: (peer) => options.private && network.speaks(peer, dialBackProtocol),
+    shown: () => (options.private ? [] : shownBy(node)),
+    confirmed: deps.confirmed,
+    onChange: (change) => {
+      if (change.addresses) tell()
+      const serving = relay.serve(options.alwaysRelay || reachability.verdict === 'direct')
+      void serving.catch((error) => log.warn(`relaying: ${sentenceOf(error)}`))
+      reservations.wake()
+    },
+    clock,
+    log,
+  })
   const reservations = new Reservations({
     places: circuit.places,
     connections: () => node.getConnections(),
-    relays: (peer) => deps.network.speaks(peer, hopProtocol),
-    wanted,
-    onChange: () => void deps.announce().catch((error) => log.warn(`new addresses could not be told: ${error}`)),
+    relays: (peer) => network.speaks(peer, hopProtocol),
+    wanted: () => reachability.verdict === 'hidden',
+    onChange: tell,
     clock,
     random: deps.random,
     log,
   })
-  listen(node, scope, { reservations, relay })
-  const loops = [reservations].map((worker) => new WorkerLoop({ worker, clock, log }))
+  listen(node, scope, { reservations, reachability, relay })
+  const loops = [reachability, reservations].map((worker) => new WorkerLoop({ worker, clock, log }))
   for (const loop of loops) {
     loop.start()
     scope.defer(() => loop.stop())
   }
-  const reach = (): Reach => ({
-    kind: 'unknown',
-    addresses: deps.network.addresses(),
-    relays: [...circuit.places.keys()],
-    mapped: false,
-    why: reservations.status(),
-  })
-  return { reach, relay, loops }
+  const reach = () => reachOf(deps, { verdict: reachability.verdict, trials: reachability.trials }, options)
+  return { reach, loops }
 }
 
-function relayServerOf(
-  { parts, node, clock, log }: ReachingDeps,
-  options: ReachOptions & { private: boolean },
-): RelayServer {
+function reachOf(
+  { node, network, circuit, parts }: ReachingDeps,
+  known: Pick<ReachFacts, 'verdict' | 'trials'>,
+  options: Options,
+): Reach {
+  const listening = listeningOf(parts)
+  const mappings = new Set(mappedOf(parts).map(bareAddress))
+  const facts: ReachFacts = {
+    ...known,
+    listens: listening.length > 0,
+    port: listening.map(portOfAddress).find((port) => port !== undefined),
+    places: circuit.places.size,
+    mapped: mappings.size > 0,
+    private: options.private,
+    connections: node.getConnections().length,
+  }
+  return {
+    kind: kindOf(facts),
+    addresses: network.addresses(),
+    relays: [...circuit.places.keys()],
+    mapped: facts.mapped,
+    why: whyOf(facts),
+  }
+}
+
+/** What others may try: where this peer listens, and what a router maps to that. */
+function candidatesOf({ parts }: ReachingDeps): string[] {
+  return [...new Set([...mappedOf(parts), ...listeningOf(parts)].map(bareAddress))]
+}
+
+function listeningOf(parts: ReachingDeps['parts']): Multiaddr[] {
+  return parts.transportManager.getAddrs().filter((address) => relayOfAddress(address) === undefined)
+}
+
+function mappedOf(parts: ReachingDeps['parts']): Multiaddr[] {
+  const all = parts.addressManager.getAddressesWithMetadata()
+  return all.filter(({ type }) => type === 'ip-mapping').map(({ multiaddr }) => multiaddr)
+}
+
+// Public addresses that AutoNAT has verified are the only public ones that libp2p tells of in the open network. While there
+// is none, though peers of the internet are connected, this peer is taken for one that cannot be dialed.
+function shownBy(node: Libp2p): Trial[] {
+  const isFar = (address: Multiaddr) => ipOfAddress(address) !== undefined && !isLocalAddress(address)
+  const verified = node.getMultiaddrs().filter((address) => relayOfAddress(address) === undefined && isFar(address))
+  if (verified.length > 0)
+    return verified.map((address) => ({ observed: ipOfAddress(address) ?? '', worked: [bareAddress(address)] }))
+  const meetsFar = node.getConnections().some(({ direct, remoteAddr }) => direct && isFar(remoteAddr))
+  return meetsFar ? [{ observed: '', worked: [] }] : []
+}
+
+function relayServerOf({ parts, node, clock, log }: ReachingDeps, options: Options): RelayServer {
+  const { registrar, connectionManager } = parts
   const budget = new RelayBudget({ clock }, { bytesPerSecond: options.relayRate })
   const addresses = () => node.getMultiaddrs().filter((address) => relayOfAddress(address) === undefined)
-  const { registrar, connectionManager } = parts
-  return new RelayServer(
-    { registrar, connectionManager, addresses, budget, clock, log },
-    options.private ? memberTerms : strangerTerms,
-  )
+  const terms = options.private ? memberTerms : strangerTerms
+  return new RelayServer({ registrar, connectionManager, addresses, budget, clock, log }, terms)
 }
 
-function listen(node: Libp2p, scope: Scope, to: { reservations: Reservations; relay: RelayServer }): void {
-  const { reservations, relay } = to
-  const onClose = ({ detail }: CustomEvent) => reservations.lost(detail)
-  const onNews = () => reservations.wake()
+interface Parts {
+  reservations: Reservations
+  reachability: Reachability
+  relay: RelayServer
+}
+
+function listen(node: Libp2p, scope: Scope, { reservations, reachability, relay }: Parts): void {
+  const onNews = () => {
+    reservations.wake()
+    reachability.wake()
+  }
+  const onClose = ({ detail }: CustomEvent) => {
+    reservations.lost(detail)
+    reachability.wake()
+  }
   const onGone = ({ detail }: CustomEvent<Libp2pPeerId>) => relay.lost(detail.toString() as PeerId)
-  node.addEventListener('connection:close', onClose)
   node.addEventListener('peer:identify', onNews)
   node.addEventListener('peer:update', onNews)
+  node.addEventListener('connection:close', onClose)
   node.addEventListener('peer:disconnect', onGone)
   scope.defer(() => {
-    node.removeEventListener('connection:close', onClose)
     node.removeEventListener('peer:identify', onNews)
     node.removeEventListener('peer:update', onNews)
+    node.removeEventListener('connection:close', onClose)
     node.removeEventListener('peer:disconnect', onGone)
   })
 }
