@@ -115,6 +115,22 @@ export const limits = {
   connectionsInPerSecond: 64,
   /** Connections in the middle of their handshake: strangers who say nothing must not keep others out. */
   handshakesMax: 128,
+  /** Local ports that a dial tries before it leaves the choice to the system: one in some hundred is taken. */
+  dialPortsTried: 3,
+  /** Message of hole punching: what its specification lets everybody refuse to exceed. */
+  punchMessageBytesMax: 4 * KiB,
+  /** Addresses dialed for one hole: those of two families on some networks. More are a way to have us knock elsewhere. */
+  punchAddressesMax: 8,
+  /** Tries for one hole. The specification's figure. */
+  punchTries: 3,
+  /** Refusals after which one side waits to be dialed: on a longer way the second or third attempts have met. */
+  punchRefusalsMax: 3,
+  /** Holes being punched at a time, and asked of us at a time. */
+  punchesInFlight: 4,
+  /** Times that one peer may ask us for a hole within `punchAnswersWithinMs`: all its tries, twice. */
+  punchAnswersMax: 6,
+  /** Peers of which it is remembered when a hole was tried, and when they asked for one. */
+  punchPeersRemembered: 1_024,
   /** A message of a relay: its addresses, and a voucher. */
   circuitMessageBytesMax: 16 * KiB,
   /** Circuits through this peer as a relay, and connections that one relay brings: each may keep 4 MiB waiting each way at worst. */
@@ -386,6 +402,22 @@ export const times = {
   dialMs: 15_000,
   /** Opening a connection at one of its addresses: five round trips of a bad mobile link. */
   dialAddressMs: 4_000,
+  /** Before a hole is punched, a plain dial has this long: three round trips of a bad mobile link. */
+  punchPlainMs: 3_000,
+  /** Agreeing about a hole over a relay must be done by then. */
+  punchTalkMs: 10_000,
+  /** Dialing through a hole: the system sends again after 1 and 3 s what came too early for the other side's NAT. */
+  punchDialMs: 5_000,
+  /** First wait after the other side refused: its peer has not begun to dial yet. Doubled each time. */
+  punchRefusedMs: 50,
+  /** Wait before a hole that could not be punched is tried again; doubled each time. */
+  punchAgainFirstMs: 60_000,
+  /** Longest such wait: a laptop may have gone to another network. */
+  punchAgainMostMs: 3_600_000,
+  /** Within this time a peer may ask for a few holes only. */
+  punchAnswersWithinMs: 60_000,
+  /** A relayed connection ends this long after there is a direct one: what is short may end over it. */
+  relayedGraceMs: 5_000,
   /** A request to a peer without any progress. */
   stallMs: 15_000,
   /** While nothing comes at all, idle suppliers may take over blocks from one more of the others after each such time. */

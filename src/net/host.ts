@@ -22,6 +22,7 @@ import { Keyring, noAdmission } from './keyring.ts'
 import { Meeting } from './meeting.ts'
 import { Libp2pNetwork } from './network.ts'
 import { createNode } from './node.ts'
+import { startPunching } from './puncher.ts'
 import type { Reach } from './reach.ts'
 import { type ReachOptions, startReaching } from './reaching.ts'
 import type { Secrets } from './secrets.ts'
@@ -96,11 +97,12 @@ export async function openHost(deps: HostDeps, options: HostOptions): Promise<Ho
   const datastore = TableDatastore.open({ table: deps.datastore, clock, log })
   scope.defer(() => datastore.flush())
   const signer = new Ed25519Signer(options.identity)
-  const made = await createNode({ datastore, signer, clock, log }, { ...options, keyring })
+  const made = await createNode({ ...deps, datastore, signer }, { ...options, keyring })
   const { node, gossip, dhts } = made
   const network = new Libp2pNetwork({ node, clock, log })
   const dht = new Libp2pDht({ node, network, networks: dhts, datastore, clock, log })
   scope.defer(() => stopNode(node, clock, log))
+  await startPunching({ ...made, clock, log }, scope)
   try {
     await node.start()
   } catch (error) {

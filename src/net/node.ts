@@ -11,6 +11,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
+import type { Random } from '../base/random.ts'
 import { limits, times } from '../core/limits.ts'
 import type { Signer } from '../core/ports.ts'
 import type { CircuitTransport } from './circuit.ts'
@@ -20,6 +21,7 @@ import { ipnsValidator } from './dht-values.ts'
 import { DialOrder } from './dial-order.ts'
 import { peerIdOf, privateKeyOf } from './identity.ts'
 import type { Keyring } from './keyring.ts'
+import { PortTcp } from './port-tcp.ts'
 import { insideOf, type NodeParts, orderedTcp, portServices, tellAddresses } from './ways.ts'
 
 export interface NodeOptions {
@@ -44,18 +46,20 @@ export interface Node {
   dhts: DhtNetwork[]
   circuit: CircuitTransport
   parts: NodeParts
+  tcp: PortTcp
   /** Where others have reached this peer; after a change `announce` tells everybody. */
   confirmed: Multiaddr[]
   announce(): Promise<void>
 }
 
 export async function createNode(
-  deps: { datastore: TableDatastore; signer: Signer; clock: Clock; log: Log },
+  deps: { datastore: TableDatastore; signer: Signer; clock: Clock; random: Random; log: Log },
   { identity, listen, keyring, mdns: findByMdns, upnp = false, announce = [], version = 'unreleased' }: NodeOptions,
 ): Promise<Node> {
   const { datastore } = deps
   const kads = keyring ? privateKads : openKads
   const order = new DialOrder(deps)
+  const tcp = new PortTcp(deps)
   const inside = insideOf(deps, {
     self: peerIdOf(identity),
     private: keyring !== undefined,
@@ -67,7 +71,7 @@ export async function createNode(
     nodeInfo: { name: 'potluck', version, userAgent: `potluck/${version}` },
     addresses: { listen, announce: [...announce], announceFilter: inside.announced },
     datastore,
-    transports: [orderedTcp(order), inside.transport],
+    transports: [orderedTcp(order, tcp), inside.transport],
     connectionEncrypters: [keyring ? (components) => keyring.attach(components) : noise()],
     streamMuxers: [yamux({ streamOptions: windows })],
     connectionManager: {
@@ -110,6 +114,7 @@ export async function createNode(
     dhts,
     circuit,
     parts,
+    tcp,
     confirmed: inside.confirmed,
     announce: () => tellAddresses(node as unknown as Libp2p),
   }

@@ -3,7 +3,6 @@
 import { autoNATv2 } from '@libp2p/autonat-v2'
 import { type Libp2p, serviceCapabilities, type Transport, type Upgrader } from '@libp2p/interface'
 import type { AddressManager, ConnectionManager, Registrar, TransportManager } from '@libp2p/interface-internal'
-import { tcp } from '@libp2p/tcp'
 import { uPnPNAT } from '@libp2p/upnp-nat'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import type { Clock } from '../base/clock.ts'
@@ -13,6 +12,7 @@ import { bareAddress } from './addresses.ts'
 import { announcedAddresses } from './announced.ts'
 import { CircuitTransport } from './circuit.ts'
 import type { DialOrder } from './dial-order.ts'
+import type { PortTcp } from './port-tcp.ts'
 
 /** Parts of libp2p's inside that it hands to its own services alone. */
 export interface NodeParts {
@@ -58,9 +58,12 @@ export function insideOf(deps: { clock: Clock; log: Log }, options: { self: Peer
 }
 
 // TCP that remembers which addresses have failed.
-export function orderedTcp(order: DialOrder): (components: Parameters<ReturnType<typeof tcp>>[0]) => Transport {
+export function orderedTcp(
+  order: DialOrder,
+  tcp: PortTcp,
+): (components: Parameters<PortTcp['attach']>[0]) => Transport {
   return (components) => {
-    const transport = tcp()(components)
+    const transport = tcp.attach(components)
     const dial = transport.dial.bind(transport)
     transport.dial = async (address, options) => {
       try {

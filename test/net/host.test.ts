@@ -6,7 +6,7 @@ import test, { type TestContext } from 'node:test'
 import { type NoiseComponents, noise } from '@libp2p/noise'
 import { systemClock } from '../../src/base/clock.ts'
 import { silentLog } from '../../src/base/log.ts'
-import { seededRandom } from '../../src/base/random.ts'
+import { seededRandom, systemRandom } from '../../src/base/random.ts'
 import { times } from '../../src/core/limits.ts'
 import type { Channel, Network } from '../../src/core/ports.ts'
 import { deriveKeys, securityProtocol } from '../../src/net/admission.ts'
@@ -105,7 +105,13 @@ test('knowing the key id does not help: without the network key the handshake fa
   const keyring = { keyId, attach, apply: () => {} }
   const datastore = TableDatastore.open({ table: new MemoryTable(), clock: systemClock, log: silentLog })
   const identity = newIdentity()
-  const deps = { datastore, signer: new Ed25519Signer(identity), clock: systemClock, log: silentLog }
+  const deps = {
+    datastore,
+    signer: new Ed25519Signer(identity),
+    clock: systemClock,
+    random: systemRandom,
+    log: silentLog,
+  }
   const { node } = await createNode(deps, { identity, listen: [], keyring, mdns: false })
   const stranger = new Libp2pNetwork({ node, clock: systemClock, log: silentLog })
   await node.start()
