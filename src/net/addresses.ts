@@ -24,6 +24,16 @@ export function parseAddress(text: string): Multiaddr {
   return address
 }
 
+/** True for a multiaddr that this peer could dial. */
+export function isAddress(text: string): boolean {
+  try {
+    parseAddress(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** The PeerId at the end of an address, if it has one. */
 export function peerOfAddress(address: Multiaddr): PeerId | undefined {
   return address.getComponents().findLast(({ name }) => name === 'p2p')?.value as PeerId | undefined
