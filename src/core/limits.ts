@@ -210,6 +210,18 @@ export const limits = {
   ipnsRemembered: 1_024,
   /** Values of others that this peer keeps for the DHT: 100 MB at most; the one stored longest ago goes first. */
   dhtValuesMax: 10_000,
+  /** Hubs asked in one search, configured ones first: more know no more. */
+  hubsMax: 8,
+  /** An answer of a hub: a hundred peers with as many addresses as we believe have less. */
+  hubAnswerBytesMax: 1 * MiB,
+  /** One record in a hub's answer, in characters: as many addresses as we believe, of the longest kind, and as much again. */
+  hubRecordCharactersMax: 16 * KiB,
+  /** Records in a hub's answer that are looked at: what the specification asks servers not to exceed. */
+  hubRecordsMax: 100,
+  /** Peers whose hub's port is remembered. */
+  hubsRemembered: 256,
+  /** Streams over one connection on which a peer may ask a hub for the port of its index at a time. */
+  hubStreamsMax: 4,
   /** Gossip message. */
   gossipBytesMax: 1 * MiB,
   /** What gossipsub packs together for a peer: some of the largest messages. */
@@ -393,6 +405,20 @@ export const limits = {
   /** Failures that make a holder wait for longer each time. */
   holdFailuresCounted: 6,
 
+  /** Connections to a hub's index at a time: each light client has one or two, and open ones cost some 20 KB. */
+  routingConnectionsMax: 512,
+  /** Searches that a hub runs for others at a time: each may be a lookup in the DHT. */
+  routingSearchesMax: 64,
+  /** Requests that one address may make at once, a whole household behind it, */
+  routingBurst: 100,
+  /** and per second in the long run. */
+  routingPerSecond: 10,
+  /** Addresses whose requests are counted; an IPv6 one stands for its /64. */
+  routingClientsMax: 10_000,
+  /** Header of a request to a hub. */
+  routingHeaderBytesMax: 8 * KiB,
+  /** Filters in one request: all transports and transfer protocols that there are. */
+  routingFiltersMax: 64,
   /** JSON body of an API request. */
   apiBodyBytesMax: 1 * MiB,
 } as const
@@ -428,6 +454,27 @@ export const times = {
   askMs: 5_000,
   /** Looking up providers before a fetch gives up for lack of any. */
   lookUpMs: 30_000,
+  /**
+   * Hubs are asked this much later than members, connected peers and the DHT, or when those have ended: what the cluster
+   * finds by itself, which takes some round trips, no hub needs to hear of.
+   */
+  hubHeadStartMs: 300,
+  /** A hub must have answered by then: its own search ends before. */
+  hubMs: 10_000,
+  /** A hub that failed is left alone for so long, so that a dead one does not hold up every search. */
+  hubRestMs: 15_000,
+  /** A search that a hub runs for a light client ends by then. */
+  routingMs: 8_000,
+  /** A request to a hub must have come whole by then, and a client that takes nothing is dropped after it. */
+  routingIdleMs: 15_000,
+  /** How long an answer of the index may be kept: one with results, */
+  routingFreshMs: 300_000,
+  /** and an empty one. Both are the specification's suggestion. */
+  routingEmptyFreshMs: 15_000,
+  /** How long an IPNS record that the index gave may be kept: what its specification says for one that does not say. */
+  ipnsFreshMs: 60_000,
+  /** How long an old answer is better than none: the life of a provider record. */
+  routingStaleMs: 48 * 3_600_000,
   /** Announced again after this long: half of the 48 h that a provider record lives, less some slack for a machine that sleeps at night. */
   announceEveryMs: 22 * 3_600_000,
   /** First wait before a root that too few servers took is announced again; doubled each time. */

@@ -11,7 +11,7 @@ export interface PeerInfo {
 }
 
 /** How a provider was found, in the order in which we look. */
-export type FoundVia = 'own' | 'ring' | 'peers' | 'dht'
+export type FoundVia = 'own' | 'ring' | 'peers' | 'dht' | 'hub'
 
 export interface Provider extends PeerInfo {
   via: FoundVia

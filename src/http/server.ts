@@ -4,12 +4,15 @@
 import { timingSafeEqual } from 'node:crypto'
 import { Readable } from 'node:stream'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import { systemClock } from '../base/clock.ts'
 import { sentenceOf } from '../base/errors.ts'
 import { limits } from '../core/limits.ts'
 import type { Peer } from '../node/api.ts'
 import { describeError, NodeError } from '../node/errors.ts'
+import type { RoutingIndex } from '../node/routing-index.ts'
 import { openApi } from './openapi.ts'
 import { type Operation, operations } from './operations.ts'
+import { routeRouting } from './routing.ts'
 
 export interface ApiServer extends AsyncDisposable {
   /** `http://127.0.0.1:5101` */
@@ -21,6 +24,8 @@ export interface ApiServerOptions {
   port: number
   token: string
   version: string
+  /** What `/routing/v1` answers from; without it there is no such path. */
+  index?: RoutingIndex
 }
 
 /** Starts the API of a peer. Throws NodeError ADDRESS_IN_USE. */
@@ -46,6 +51,7 @@ export async function openApiServer(peer: Peer, options: ApiServerOptions): Prom
   app.get('/health', async () => ({ ok: true, version: options.version }))
   app.get('/api/v1/openapi.json', async () => openApi(operations, options.version))
   for (const operation of operations) route(app, peer, operation)
+  if (options.index) routeRouting(app, { index: options.index, clock: systemClock }, { hubs: true })
   const port = await listen(app, options)
   return { address: `http://${options.host}:${port}`, [Symbol.asyncDispose]: async () => app.close() }
 }

@@ -42,6 +42,16 @@ export function parseAddress(text: string): Multiaddr {
   return address
 }
 
+/** True for a multiaddr that this peer could dial. */
+export function isAddress(text: string): boolean {
+  try {
+    parseAddress(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** The PeerId at the end of an address, if it has one. One that ends with `/p2p-circuit` names a relay, and nobody behind it. */
 export function peerOfAddress(address: Multiaddr): PeerId | undefined {
   const components = address.getComponents()

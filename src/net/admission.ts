@@ -49,6 +49,14 @@ export function hubKeys(networkKey: Uint8Array): ClusterKeys {
   return { networkKey, memberKey: undefined, gossipKey: undefined, keyId }
 }
 
+/**
+ * What a light client shows to a hub's index over HTTP. Whoever may connect to the network can derive it, a hub's line included;
+ * it lets nobody connect, and says nothing about the keys.
+ */
+export function hubToken(networkKey: Uint8Array): string {
+  return Buffer.from(hkdfSync('sha256', networkKey, new Uint8Array(0), 'potluck hub token 1', 32)).toString('base64url')
+}
+
 /** The security protocol under which peers of one private network find each other. */
 export function securityProtocol(keyId: string): string {
   return `/noise/potluck-${keyId}`

@@ -16,6 +16,7 @@ import { codeOf, sentenceOf } from '../base/errors.ts'
 import { ByteReader } from '../base/frames.ts'
 import type { Log } from '../base/log.ts'
 import { Lru } from '../base/lru.ts'
+import { merged } from '../base/merged.ts'
 import { sha256 } from '../core/block.ts'
 import { dhtKey } from '../core/dht-key.ts'
 import { limits, times } from '../core/limits.ts'
@@ -197,25 +198,6 @@ export class Libp2pDht implements Dht {
   #remember(peer: PeerId, network: DhtNetwork): void {
     const networks = this.#foundIn.get(peer) ?? new Set()
     this.#foundIn.set(peer, networks.add(network))
-  }
-}
-
-/** What the sources give, as it comes. Ends when all have ended. */
-async function* merged<T>(sources: AsyncGenerator<T>[]): AsyncGenerator<T> {
-  const next = async (source: AsyncGenerator<T>) => ({ source, result: await source.next() })
-  const waiting = new Map(sources.map((source) => [source, next(source)]))
-  try {
-    while (waiting.size > 0) {
-      const { source, result } = await Promise.race(waiting.values())
-      if (result.done) waiting.delete(source)
-      else {
-        waiting.set(source, next(source))
-        yield result.value
-      }
-    }
-  } finally {
-    // Not awaited: a source in the middle of a question ends when its signal does.
-    for (const source of waiting.keys()) void source.return(undefined).catch(() => {})
   }
 }
 

@@ -1,6 +1,7 @@
 // A host is this peer on the wire: a libp2p node behind the ports that the organs know, and nothing of libp2p shows. It is
 // opened with an identity and a network, which are part of every handshake, and closed within seconds whatever others do.
 import type { Libp2p } from '@libp2p/interface'
+import type { Abortable } from '../base/abort.ts'
 import { type Clock, sleep } from '../base/clock.ts'
 import { sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
@@ -8,7 +9,7 @@ import type { Random } from '../base/random.ts'
 import { Scope } from '../base/scope.ts'
 import { WorkerLoop, type WorkerStatus } from '../base/worker.ts'
 import { limits, times } from '../core/limits.ts'
-import type { PeerId } from '../core/peer.ts'
+import type { PeerId, PeerInfo } from '../core/peer.ts'
 import type { Admission, Dht, Network, Signer, Table } from '../core/ports.ts'
 import { bareAddress, libp2pPeerId, parseAddress, peerOfAddress } from './addresses.ts'
 import { GossipBroadcast } from './broadcast.ts'
@@ -67,12 +68,21 @@ export interface HostStatus {
   clocksAheadMs: number[]
 }
 
+export interface KnownPeer extends PeerInfo {
+  /** Protocols that identify told; none of a peer that was never met. */
+  protocols: string[]
+}
+
 export interface Host extends AsyncDisposable {
   readonly network: Network
   readonly dht: Dht
   readonly broadcast: GossipBroadcast
   readonly signer: Signer
   readonly admission: Admission
+  /** What opens the index of a hub: the first is current, all of them do. Undefined in the open network, where none is needed. */
+  hubTokens(): string[] | undefined
+  /** Where a peer was last reached, or what the DHT says about it; undefined if neither knows. */
+  findPeer(peer: PeerId, options?: Abortable): Promise<KnownPeer | undefined>
   /** Undefined in the open network. */
   secrets(): Secrets | undefined
   /** Puts other secrets in force, in a private network. With `only`, connections to all other peers are closed. */
@@ -123,6 +133,8 @@ export async function openHost(deps: HostDeps, options: HostOptions): Promise<Ho
     broadcast,
     signer,
     admission: keyring ?? noAdmission,
+    hubTokens: () => keyring?.hubTokens(),
+    findPeer: (peer, options) => findPeer(node, peer, options),
     secrets: () => keyring?.secrets,
     changeSecrets: (secrets, { only } = {}) => {
       keyring?.change(secrets)
@@ -146,6 +158,25 @@ function keyringOf(deps: HostDeps, { network, identity, bootstrap }: HostOptions
   if (network.kind === 'open') return undefined
   const known = bootstrap.flatMap((address) => peerOfAddress(parseAddress(address)) ?? [])
   return new Keyring(deps, { self: peerIdOf(identity), secrets: network.secrets, bootstrap: known })
+}
+
+async function findPeer(node: Libp2p, peer: PeerId, { signal }: Abortable = {}): Promise<KnownPeer | undefined> {
+  const id = libp2pPeerId(peer)
+  const stored = await node.peerStore.get(id).catch(() => undefined)
+  const known = stored?.addresses.map(({ multiaddr }) => multiaddr) ?? []
+  const told = known.length > 0 ? known : await addressesInDht(node, id, { signal })
+  if (told.length === 0 && !stored) return undefined
+  const addresses = [...new Set(told.slice(0, limits.addressesPerPeerMax).map(bareAddress))]
+  return { peer, addresses, protocols: stored?.protocols ?? [] }
+}
+
+async function addressesInDht(node: Libp2p, id: ReturnType<typeof libp2pPeerId>, { signal }: Abortable) {
+  try {
+    return (await node.peerRouting.findPeer(id, signal ? { signal } : {})).multiaddrs
+  } catch {
+    signal?.throwIfAborted()
+    return []
+  }
 }
 
 function closeOthers(node: Libp2p, kept: ReadonlySet<PeerId>): void {

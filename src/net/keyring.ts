@@ -10,7 +10,7 @@ import type { Random } from '../base/random.ts'
 import { limits, times } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { Admission } from '../core/ports.ts'
-import { type ClusterKeys, memberProof, provesMember, securityProtocol } from './admission.ts'
+import { type ClusterKeys, hubToken, memberProof, provesMember, securityProtocol } from './admission.ts'
 import { NetError } from './errors.ts'
 import { seal, unseal } from './seal.ts'
 import { keysOf, type PreviousSecret, type Secrets } from './secrets.ts'
@@ -112,6 +112,11 @@ export class Keyring implements Admission {
       }
     }
     return proven
+  }
+
+  /** What opens the index of a hub of this network: of all secrets that connect now, that of the current one first. */
+  hubTokens(): string[] {
+    return this.#live().map(({ keys }) => hubToken(keys.networkKey))
   }
 
   /** Seals a broadcast for the members. Throws NOT_A_MEMBER for a hub. */

@@ -14,6 +14,7 @@ import { openReplicas } from '../replicas/replicas.ts'
 import type { Replicas, ReplicasDeps, Roots } from '../replicas/words.ts'
 import { type Announcer, openAnnouncer } from '../routing/announcer.ts'
 import { providerSearch } from '../routing/find.ts'
+import type { HubIndex } from '../routing/hub-index.ts'
 import { Ipns } from '../routing/ipns.ts'
 import { type ClusterOptions, type ClusterPorts, openCluster, runWorkers } from './cluster.ts'
 import { announced } from './roots.ts'
@@ -32,6 +33,8 @@ export interface Ports extends ClusterPorts {
     replicas: Table
   }
   linksOf: LinksOf
+  /** Hubs to ask over HTTP; none in a simulation. */
+  hubs?: HubIndex
   /** Bytes of all blocks of a DAG, each once. Throws if one is not here. */
   measure(cid: CID, options?: Abortable): Promise<number>
   /** Something is not needed any more, and may be collected. */
@@ -55,6 +58,8 @@ export interface Organs extends AsyncDisposable {
   readonly exchange: Exchange
   readonly announcer: Announcer
   readonly findProviders: FindProviders
+  /** The same without asking hubs: what a hub answers with, or two that know each other would ask in circles. */
+  readonly findHere: FindProviders
   readonly members: Members
   readonly records: Records
   readonly replicas: Replicas
@@ -71,12 +76,16 @@ export async function assemble(ports: Ports, settings: Settings): Promise<Organs
   await using scope = new Scope()
   const cluster = scope.use(await openCluster(ports, settings))
   const { members, records } = cluster
-  const trusted = settings.private ? membersOnly(network, { membership: members, clock }) : network
+  const trusted = settings.private ? membersOnly(network, { ...ports, membership: members }) : network
   // The exchange looks for providers, and looking for providers asks the exchange's connected peers, and the replicas, which
   // fetch through the exchange.
-  const askConnected = (cid: CID, options?: Abortable) => exchange.askConnected(cid, options)
+  // Members answer members alone: a hub would wait for them in vain.
+  const mayAsk = () => !settings.private || members.standing === 'member'
+  const askConnected = (cid: CID, options?: Abortable) => (mayAsk() ? exchange.askConnected(cid, options) : nobody())
   const holders = (cid: CID, options?: Abortable) => replicas.holders(cid, options)
-  const findProviders = providerSearch({ self: network.self, network, store, dht, holders, askConnected, clock, log })
+  const ways = { self: network.self, network, store, dht, holders, askConnected, clock, log }
+  const findHere = providerSearch(ways)
+  const findProviders = providerSearch({ ...ways, hubs: ports.hubs })
   const exchange = scope.use(
     await openExchange({ network: trusted, store, linksOf, findProviders, clock, log }, settings),
   )
@@ -102,6 +111,7 @@ export async function assemble(ports: Ports, settings: Settings): Promise<Organs
     exchange,
     announcer,
     findProviders,
+    findHere,
     members,
     records,
     replicas,
@@ -112,3 +122,5 @@ export async function assemble(ports: Ports, settings: Settings): Promise<Organs
     [Symbol.asyncDispose]: () => closing.close(),
   }
 }
+
+async function* nobody(): AsyncGenerator<never> {}

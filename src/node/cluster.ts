@@ -57,7 +57,7 @@ export async function openCluster(ports: ClusterPorts, options: ClusterOptions):
   const laws = ports.laws?.(realLaws) ?? realLaws
   const openCalls = callsOf({
     ...ports,
-    network: membersOnly(ports.network, { membership: members, clock: ports.clock }),
+    network: membersOnly(ports.network, { ...ports, membership: members }),
   })
   const deps = { ...ports, laws, membership: members, table: ports.tables.records, openCalls }
   const records = scope.use(await openRecords(deps, { copies, isInvited }))

@@ -11,6 +11,9 @@ export interface Config {
   readonly api: string
   readonly bootstrap: readonly string[]
   readonly network: 'private' | 'open'
+  readonly hub: boolean
+  readonly routing: string
+  readonly hubs: readonly string[]
   readonly mdns: boolean
   readonly upnp: boolean
   /** Multiaddrs to tell others instead of those that were found. */
@@ -45,13 +48,27 @@ const textList = (value: unknown): string[] => {
   return list as string[]
 }
 
-const hostPort = (value: unknown): string => {
-  const match = typeof value === 'string' && /^(.+):(\d{1,5})$/.exec(value)
-  if (!match || Number(match[2]) > 65_535) throw invalid('HOST:PORT, such as 127.0.0.1:5101')
-  if (!['127.0.0.1', 'localhost', '[::1]'].includes(match[1]!))
-    throw invalid('a loopback address (127.0.0.1, localhost or [::1]): whoever reaches the API owns the peer')
+const hostPort = (example: string) => (value: unknown) => {
+  const match = typeof value === 'string' && /^([^\s/]+):(\d{1,5})$/.exec(value)
+  if (!match || Number(match[2]) > 65_535) throw invalid(`HOST:PORT, such as ${example}`)
   return value as string
 }
+
+const loopbackPort = (value: unknown): string => {
+  const read = hostPort('127.0.0.1:5101')(value)
+  if (!['127.0.0.1', 'localhost', '[::1]'].includes(read.replace(/:\d+$/, '')))
+    throw invalid('a loopback address (127.0.0.1, localhost or [::1]): whoever reaches the API owns the peer')
+  return read
+}
+
+/** Base URLs of hubs: what the specification adds to them is left away. */
+const hubUrls = (value: unknown): string[] =>
+  textList(value).map((text) => {
+    const url = URL.canParse(text) ? new URL(text) : undefined
+    const isPlain = url && /^https?:$/.test(url.protocol) && !url.username && !url.password && !url.search && !url.hash
+    if (!isPlain) throw invalid('a list of URLs such as https://hub.example or http://192.168.1.20:8102')
+    return url.href.replace(/\/$/, '').replace(/\/routing\/v1$/, '')
+  })
 
 const flag = (value: unknown): boolean => {
   if (value === true || value === 'true' || value === 'on') return true
@@ -80,7 +97,7 @@ export const configKeys: KeyDocs = {
     explain: 'multiaddrs to listen on for other peers; port 0 takes a free one, /p2p-circuit alone only relays',
     parse: (value) => textList(value).filter((address) => address !== '/p2p-circuit'),
   },
-  api: { fallback: '127.0.0.1:5101', explain: 'HOST:PORT of the HTTP API, loopback only', parse: hostPort },
+  api: { fallback: '127.0.0.1:5101', explain: 'HOST:PORT of the HTTP API, loopback only', parse: loopbackPort },
   bootstrap: {
     fallback: [],
     explain: 'multiaddrs (with /p2p/PEERID) of peers to meet others through; `potluck join` adds to it',
@@ -94,6 +111,22 @@ export const configKeys: KeyDocs = {
       if (value === 'private' || value === 'open') return value
       throw invalid("'private' or 'open'")
     },
+  },
+  hub: {
+    fallback: false,
+    explain: 'be a hub: relay for others, and answer light clients over HTTP who provides what',
+    parse: flag,
+  },
+  routing: {
+    fallback: '0.0.0.0:8102',
+    explain: 'HOST:PORT at which a hub answers over HTTP; port 0 takes a free one',
+    parse: hostPort('0.0.0.0:8102'),
+  },
+  hubs: {
+    fallback: [],
+    explain:
+      'URLs of hubs to ask who provides what, beside connected ones; in a private network they are shown a token',
+    parse: hubUrls,
   },
   mdns: { fallback: true, explain: 'find peers on the local network by multicast DNS', parse: flag },
   upnp: { fallback: true, explain: 'ask the router to map a port to this machine (UPnP)', parse: flag },

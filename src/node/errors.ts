@@ -180,6 +180,7 @@ const meanings: Record<AnyErrorCode, Row> = {
   PEER_BROKEN: [failed, 502],
   CLOSED: [failed, 503],
 
+  HUB_FAILED: [failed, 502],
   IPNS_NOT_FOUND: [notFound, 404],
   LIFETIME_INVALID: [usage, 400],
 

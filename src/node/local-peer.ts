@@ -18,7 +18,7 @@ import { addContent, type Content, contentOf, rootOf, writeContent } from './con
 import { NodeError } from './errors.ts'
 import { joinCluster, leaveHome, unreached } from './join.ts'
 import {
-  emptyTable,
+  forgetCluster,
   forgetMember,
   isRenewal,
   leaveCluster,
@@ -45,6 +45,7 @@ import {
 import { previewChange } from './preview.ts'
 import { resolveRef } from './refs.ts'
 import { makeReserve, withReserve } from './reserve.ts'
+import { type RoutingIndex, routingIndex } from './routing-index.ts'
 import { checkup, connectionsOf, statusOf } from './status.ts'
 import { version } from './version.ts'
 
@@ -53,6 +54,7 @@ export class LocalPeer implements Api.Peer {
   readonly #scope = new Scope()
   readonly #operations = new Operations()
   readonly #startedMs: number
+  readonly routing: RoutingIndex
   readonly names: Api.PeerNames = peerNames(this.#operations, () => this.#needMember())
   #config: Config
   #online: Online | undefined
@@ -60,6 +62,7 @@ export class LocalPeer implements Api.Peer {
   /** `opened` is what must be closed after this peer: the store and the lock. */
   constructor(deps: OnlineDeps, config: Config, opened: Scope) {
     this.#deps = deps
+    this.routing = routingIndex({ ...deps, operations: this.#operations }, () => this.#needOnline())
     this.#config = config
     this.#startedMs = deps.clock.monotonicMs()
     this.#scope.use(opened)
@@ -229,9 +232,7 @@ export class LocalPeer implements Api.Peer {
     return this.#operations.run(options, async (signal) => {
       await leaveCluster(organs, this.#deps.clock, { signal, onProgress: options.onProgress })
       await leaveHome(this.#deps.home)
-      await this.#reopen({ bootstrap: [] }, async () => {
-        for (const name of ['members', 'records', 'replicas']) await emptyTable(this.#deps.store.table(name))
-      })
+      await this.#reopen({ bootstrap: [] }, () => forgetCluster(this.#deps.store))
       this.#online?.collectSoon()
       return { peerId: organs.members.self }
     })

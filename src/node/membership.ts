@@ -172,8 +172,13 @@ export function isRenewal({ members }: Organs, addresses: readonly string[]): bo
   )
 }
 
+/** Deletes what this peer knew and kept as a member. */
+export async function forgetCluster(store: { table(name: string): Table }): Promise<void> {
+  for (const name of ['members', 'records', 'replicas']) await emptyTable(store.table(name))
+}
+
 /** Deletes all that a table holds, a batch at a time. */
-export async function emptyTable(table: Table): Promise<void> {
+async function emptyTable(table: Table): Promise<void> {
   for (;;) {
     const keys = Array.from(table.range({ limit: limits.tableBatchMax }), ([key]) => key)
     if (keys.length === 0) return

@@ -7,16 +7,19 @@ import { Scope } from '../base/scope.ts'
 import type { Worker, WorkerLoop } from '../base/worker.ts'
 import type { LinksOf } from '../core/ports.ts'
 import { measureDag } from '../files/dag.ts'
+import { isAddress } from '../net/addresses.ts'
 import { newSecret } from '../net/admission.ts'
 import { type Host, openHost } from '../net/host.ts'
 import { newIdentity } from '../net/identity.ts'
 import type { Rotations } from '../net/rotation.ts'
 import { decodeSecrets } from '../net/secrets.ts'
+import { type HubPort, serveHubDoor } from '../routing/hub-door.ts'
+import { HubIndex } from '../routing/hub-index.ts'
 import { Collecting } from '../store/collecting.ts'
 import { diskSpace } from '../store/disk-space.ts'
 import type { Store } from '../store/open.ts'
 import { Scrub } from '../store/scrub.ts'
-import { assemble, type Organs } from './assemble.ts'
+import { assemble, type Organs, type Ports } from './assemble.ts'
 import { runWorkers } from './cluster.ts'
 import type { Config } from './config.ts'
 import type { Home } from './home.ts'
@@ -31,6 +34,7 @@ export interface OnlineDeps {
   clock: Clock
   random: Random
   log: Log
+  hubPort: HubPort
 }
 
 export interface Online extends AsyncDisposable {
@@ -38,6 +42,8 @@ export interface Online extends AsyncDisposable {
   /** Undefined in an open network. */
   readonly rotations: Rotations | undefined
   readonly organs: Organs
+  /** The hubs that this peer asks. */
+  readonly hubs: HubIndex
   /** What is not needed any more goes in some seconds. */
   collectSoon(): void
   /** Blocks that could not be read again since the start. */
@@ -64,11 +70,13 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
         mdns: config.mdns,
         upnp: config.upnp,
         announce: config.announce,
-        relay: { alwaysRelay: false, relayRate: config['relay.rate'] },
+        relay: { alwaysRelay: config.hub, relayRate: config['relay.rate'] },
         version,
       },
     ),
   )
+  const hubs = openHubs({ host, clock, log }, config)
+  if (config.hub) scope.defer(await serveHubDoor(host.network, deps.hubPort))
   const collecting = new Collecting({ store, space: () => diskSpace(home.path), clock, log }, config)
   const organs: Organs = scope.use(
     await assemble(
@@ -80,15 +88,10 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
         signer: host.signer,
         admission: host.admission,
         roots: rootsOf(store.pins),
+        hubs,
         measure: async (cid, options) => (await measureDag(store, cid, options)).dagBytes,
         onLetGo: () => collecting.soon(),
-        tables: {
-          announcements: store.table('announcements'),
-          ipns: store.table('ipns'),
-          members: store.table('members'),
-          records: store.table('records'),
-          replicas: store.table('replicas'),
-        },
+        tables: tablesOf(store),
       },
       {
         ...config,
@@ -112,12 +115,31 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
   return {
     host,
     organs,
+    hubs,
     rotations,
     loops,
     collectSoon: () => collecting.soon(),
     rotten: () => scrub.problems,
     [Symbol.asyncDispose]: () => closing.close(),
   }
+}
+
+function tablesOf(store: Store): Ports['tables'] {
+  return {
+    announcements: store.table('announcements'),
+    ipns: store.table('ipns'),
+    members: store.table('members'),
+    records: store.table('records'),
+    replicas: store.table('replicas'),
+  }
+}
+
+function openHubs({ host, clock, log }: { host: Host; clock: Clock; log: Log }, config: Config): HubIndex {
+  const token = () => host.hubTokens()?.[0]
+  return new HubIndex(
+    { network: host.network, fetch, isAddress, token, clock, log },
+    { hubs: config.hubs, kind: config.network },
+  )
 }
 
 async function readOrMake(

@@ -38,7 +38,7 @@ export async function openPeer({
 }: OpenOptions): Promise<LocalPeer> {
   await using scope = new Scope()
   await home.make()
-  const deps = { home, clock: systemClock, random: systemRandom, log, linksOf }
+  const deps = { home, clock: systemClock, random: systemRandom, log, linksOf, hubPort: { port: undefined } }
   scope.defer(await withReserve(home, () => lockHome(deps, { doing, waitMs: lockWaitMs, signal })))
   await makeReserve(deps)
   const config = mergeConfig(flags, await readSettings(home))

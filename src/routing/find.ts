@@ -1,14 +1,17 @@
-// Finding who provides a CID: this peer's own store, the members that hold it by the cluster's records, the connected peers
-// and the DHT, asked at the same time and answered as answers come, each provider once by each way. A way that fails or
-// stays silent costs nothing but its own answers, and the search ends after times.lookUpMs whatever they do.
+// Finding who provides a CID, in the three classic ways: structured (the members that hold it by the cluster's records, and
+// the DHT), unstructured (asking connected peers) and hybrid (the index of a hub), after this peer's own store. They are asked at
+// the same time, hubs a moment later: the others ask peers that take part anyway, and mostly answer before that, while
+// a hub is told over HTTP what is looked for. Answers are given as they come, each provider once by each way. A way that fails
+// or stays silent costs nothing but its own answers, and the search ends after times.lookUpMs whatever they do.
 import type { CID } from 'multiformats/cid'
 import { type Abortable, linkedController } from '../base/abort.ts'
-import type { Clock } from '../base/clock.ts'
+import { type Clock, sleep } from '../base/clock.ts'
 import { sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { limits, times } from '../core/limits.ts'
 import type { FoundVia, PeerId, PeerInfo, Provider } from '../core/peer.ts'
 import type { BlockStore, Dht, FindProviders, Network } from '../core/ports.ts'
+import type { HubIndex } from './hub-index.ts'
 
 export interface SearchDeps {
   self: PeerId
@@ -19,6 +22,8 @@ export interface SearchDeps {
   holders: (cid: CID, options?: Abortable) => AsyncIterable<PeerInfo>
   /** Connected peers that say they have a block. */
   askConnected: (cid: CID, options?: Abortable) => AsyncIterable<PeerInfo>
+  /** The hubs that may be asked over HTTP; none where this is left out. */
+  hubs?: Pick<HubIndex, 'isWorthAsking' | 'providers'> | undefined
   clock: Clock
   log: Log
 }
@@ -52,9 +57,10 @@ export function providerSearch(deps: SearchDeps): FindProviders {
 async function* search(deps: SearchDeps, cid: CID, signal: AbortSignal): AsyncGenerator<Provider> {
   const found: Provider[] = []
   const isNew = newOnly(deps.self)
-  let searching = 3
+  let searching = 0
   let news = Promise.withResolvers<void>()
   const ask = async (via: FoundVia, source: () => AsyncIterable<PeerInfo>) => {
+    searching++
     try {
       for await (const { peer, addresses } of source()) {
         if (signal.aborted || found.length === limits.providersMax) break
@@ -70,15 +76,27 @@ async function* search(deps: SearchDeps, cid: CID, signal: AbortSignal): AsyncGe
     news.resolve()
   }
   signal.addEventListener('abort', () => news.resolve(), { once: true })
-  void ask('ring', () => deps.holders(cid, { signal }))
-  void ask('peers', () => deps.askConnected(cid, { signal }))
-  void ask('dht', () => deps.dht.findProviders(cid, { signal }))
+  const first = [
+    ask('ring', () => deps.holders(cid, { signal })),
+    ask('peers', () => deps.askConnected(cid, { signal })),
+    ask('dht', () => deps.dht.findProviders(cid, { signal })),
+  ]
+  if (deps.hubs?.isWorthAsking) void ask('hub', () => askHubs(deps, cid, Promise.all(first), signal))
   while (!signal.aborted) {
     for (let next = found.shift(); next; next = found.shift()) yield next
     if (searching === 0) return
     await news.promise
     news = Promise.withResolvers()
   }
+}
+
+/** Hubs, once the other ways have ended or have had their head start. */
+async function* askHubs(deps: SearchDeps, cid: CID, others: Promise<unknown>, signal: AbortSignal) {
+  const { controller, detach } = linkedController(signal)
+  await Promise.race([others, sleep(deps.clock, times.hubHeadStartMs, controller.signal).catch(() => {})])
+  detach()
+  controller.abort()
+  if (!signal.aborted && deps.hubs) yield* deps.hubs.providers(cid, { signal })
 }
 
 /** True for each provider once by each way, and once more if only then an address of it is known. */

@@ -97,6 +97,20 @@ export class Ipns implements Worker {
     throw new RoutingError('IPNS_NOT_FOUND', why, { retryable: true })
   }
 
+  /**
+   * Passes on a record that its publisher has signed, for one who cannot reach the DHT; the newest known counts. Throws
+   * IPNS_INVALID, IPNS_EXPIRED.
+   */
+  async pass(name: PeerId, bytes: Uint8Array, { signal }: Abortable = {}): Promise<void> {
+    const { dht, signer, clock } = this.#deps
+    const given = verifyIpnsRecord(bytes, name, { signer, nowMs: clock.nowMs() })
+    const known = await this.#newest(name, { signal }).catch(() => undefined)
+    signal?.throwIfAborted()
+    const newest = known && compareIpnsRecords(known, given) < 0 ? known : given
+    this.#seen.set(name, newest)
+    await dht.putValue(ipnsKeyOf(name), newest.bytes, { signal })
+  }
+
   onWork(wake: () => void): void {
     this.#wake = wake
   }

@@ -7,12 +7,14 @@ import type { PeerId } from '../../src/core/peer.ts'
 import { VirtualClock } from '../twins/clock.ts'
 import { MemoryNetwork } from '../twins/memory-network.ts'
 
-async function served() {
+async function served({ isMember = true } = {}) {
   const clock = new VirtualClock()
   const peers = new Map<PeerId, MemoryNetwork>()
   const [here, there] = [new MemoryNetwork(peers, 'here'), new MemoryNetwork(peers, 'there')]
   const proven = new Set<PeerId>()
-  const guarded = membersOnly(there, { membership: { proven: (peer) => proven.has(peer) }, clock })
+  const membership = { proven: (peer: PeerId) => proven.has(peer) }
+  const admission = { proof: () => (isMember ? Uint8Array.of(1) : undefined) }
+  const guarded = membersOnly(there, { membership, admission, clock })
   await guarded.handle('/test', { streamsMax: 1 }, (channel) => channel.write([Uint8Array.of(7)]))
   const ask = async () => (await (await here.open(there.self, ['/test'])).read())?.[0]
   return { clock, proven, self: here.self, ask }
@@ -32,4 +34,10 @@ test('who proves nothing is dropped, and hears nothing', async () => {
   const { clock, ask } = await served()
   await assert.rejects(clock.until(ask()), { code: 'STREAM_BROKEN' })
   assert.equal(clock.monotonicMs(), times.proofMs)
+})
+
+test('a machine that is no member does not speak it, and nobody waits for it', async () => {
+  const { clock, ask } = await served({ isMember: false })
+  await assert.rejects(ask(), /cannot be reached/)
+  assert.equal(clock.monotonicMs(), 0)
 })

@@ -22,6 +22,8 @@ export interface RunningPeer {
   peerId: string
   addresses: string[]
   api: string
+  /** Where a hub answers over HTTP. */
+  routing: string | null
   process: ChildProcess
   /** Runs a command for this peer. */
   run(...args: string[]): Promise<Ran>
@@ -74,7 +76,7 @@ export class Program implements AsyncDisposable {
     ended.catch(() => {})
     const first = once(createInterface({ input: child.stdout as NodeJS.ReadableStream }), 'line')
     const [line] = (await Promise.race([first, ended])) as [string]
-    const ready = JSON.parse(line) as { peerId: string; addresses: string[]; api: string }
+    const ready = JSON.parse(line) as { peerId: string; addresses: string[]; api: string; routing: string | null }
     return {
       ...ready,
       home,

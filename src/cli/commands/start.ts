@@ -5,8 +5,10 @@ import { systemClock } from '../../base/clock.ts'
 import { lineLog } from '../../base/log.ts'
 import { systemRandom } from '../../base/random.ts'
 import { times } from '../../core/limits.ts'
+import type { RoutingServer } from '../../http/routing-server.ts'
 import { type Config, parseSetting } from '../../node/config.ts'
 import { exitCodes } from '../../node/errors.ts'
+import type { RoutingIndex } from '../../node/routing-index.ts'
 import { version } from '../../node/version.ts'
 import { type Context, Interrupted } from '../context.ts'
 import { define, type Register } from '../define.ts'
@@ -25,6 +27,8 @@ export const registerStart: Register = (parent) =>
       ['--capacity <size>', 'what it gives to the cluster, such as 500GB; 0 keeps nothing for others'],
       ['--copies <n>', 'machines that keep each record, and each pin that does not say otherwise (default 3)'],
       ['--repair-grace <time>', 'how long a machine may be away before its copies are made anew (default 12h)'],
+      ['--hub', 'be a hub: relay for others, and answer light clients over HTTP who provides what'],
+      ['--routing <host:port>', 'where a hub answers over HTTP (default 0.0.0.0:8102); port 0 takes a free one'],
       ['--no-mdns', 'do not look for peers on the local network'],
       ['--no-upnp', 'do not ask the router to map a port to this machine'],
     ],
@@ -33,12 +37,13 @@ export const registerStart: Register = (parent) =>
       'potluck --home /srv/potluck start --listen /ip4/0.0.0.0/tcp/4101',
       'potluck --timeout 8h start    stop after eight hours, with exit code 124',
       'potluck start --network open --bootstrap /dnsaddr/…',
+      'potluck start --hub            a hub: others meet through it, and ask it who provides what',
     ],
     action: (context, _args, flags) => start(context, flagsToConfig(flags)),
   })
 
 function flagsToConfig(flags: Record<string, unknown>): Partial<Config> {
-  const named = ['listen', 'api', 'bootstrap', 'network', 'zone', 'capacity', 'copies']
+  const named = ['listen', 'api', 'bootstrap', 'network', 'zone', 'capacity', 'copies', 'hub', 'routing']
   const keys = [...named.map((name) => [name, name, name]), ['repairGrace', 'repair.grace', 'repair-grace']]
   const settings = keys.flatMap(([given = '', key = '', flag]) =>
     flags[given] === undefined ? [] : [[key, parseSetting(key, flags[given], `--${flag}`)]],
@@ -57,15 +62,24 @@ async function start(context: Context, flags: Partial<Config>): Promise<void> {
   const log = lineLog('info', (line) => output.say(line))
   await using peer = await openPeer({ home, online: true, doing: 'start', flags, log, signal })
   const token = Buffer.from(systemRandom.bytes(32)).toString('base64url')
-  const [host = '', port = ''] = peer.settings.api.split(/:(?=\d+$)/)
-  await using server = await openApiServer(peer, { host, port: Number(port), token, version })
+  const index = peer.routing
+  await using server = await openApiServer(peer, { ...hostPort(peer.settings.api), token, version, index })
+  await using hub = peer.settings.hub ? await openIndex(index, peer.settings.routing) : undefined
   await home.writeApi({ address: server.address, token, pid: process.pid })
   const { peerId = '', addresses = [] } = peer.identity()
-  const ready = { peerId, addresses, api: server.address, gateway: null, home: home.path }
+  const ready = {
+    peerId,
+    addresses,
+    api: server.address,
+    gateway: null,
+    routing: hub?.address ?? null,
+    home: home.path,
+  }
   const people = [
     `peer ${peerId} is ready`,
     ...addresses.map((address) => `  ${address}`),
     `API ${server.address}, home ${home.path}`,
+    ...(hub ? [`this is a hub: it answers light clients at ${hub.address}/routing/v1`] : []),
   ]
   await output.result(ready, people.join('\n'))
   // It may have been told to stop while it was starting.
@@ -81,4 +95,17 @@ async function start(context: Context, flags: Partial<Config>): Promise<void> {
   await home.removeApi()
   // Being told to stop is how it ends well; a time that was up is told as by every other command.
   if (late) throw signal.reason
+}
+
+/** Serves the index of a hub, and tells connected peers where. */
+async function openIndex(index: RoutingIndex, address: string): Promise<RoutingServer> {
+  const { openRoutingServer } = await import('../../http/routing-server.ts')
+  const server = await openRoutingServer({ index, clock: systemClock }, hostPort(address))
+  index.servedAt(server.port)
+  return server
+}
+
+function hostPort(text: string): { host: string; port: number } {
+  const [host = '', port = ''] = text.split(/:(?=\d+$)/)
+  return { host, port: Number(port) }
 }
