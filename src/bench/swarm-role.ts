@@ -1,6 +1,7 @@
 // One of the processes of `sim network`: it runs its share of the swarm's peers and does the steps that its parent has
 // planned for them. It keeps nothing, and is killed when the measuring is over.
 import { secretsOf } from '../net/secrets.ts'
+import { countBuffersAsHeap } from '../node/heap.ts'
 import { answerParent } from './role.ts'
 import { type Gauge, type Outcome, SwarmPeers } from './swarm-peers.ts'
 import type { Step } from './swarm-plan.ts'
@@ -15,6 +16,8 @@ export interface SwarmAnswer {
 }
 
 let peers: SwarmPeers | undefined
+
+countBuffersAsHeap()
 
 answerParent<SwarmCommand, SwarmAnswer>(async (command) => {
   switch (command.do) {
