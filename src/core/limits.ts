@@ -107,6 +107,8 @@ export const limits = {
   channelReadBytesMax: 2 * MiB,
   /** Streams that we open of one protocol over one connection: what runs over them has tighter limits of its own. */
   streamsOutMax: 256,
+  /** Pings under way over one connection, each way: one every ten seconds while `pingMs` lasts, and those of the DHT. */
+  pingStreamsMax: 8,
   /** Connections, both ways. js-libp2p's figure. */
   connectionsMax: 300,
   /** Connections past which discovered peers are not dialed: members and the DHT make those that they need by themselves. */
@@ -178,6 +180,8 @@ export const limits = {
   addressesPerPeerMax: 32,
   /** Peers remembered with their addresses (some 500 bytes each); whoever was heard of longest ago is forgotten. */
   peersKnownMax: 20_000,
+  /** Servers that a lookup in a private network asks at a time: one or two that are gone do not hold it up. */
+  dhtQuestionsMax: 4,
   /** Records that this peer keeps for the DHT, from all peers (some 150 bytes each): 150 MB of disk at most. */
   dhtRecordsMax: 1_000_000,
   /** Records from one peer: one that announces more is a network of its own, or fills our disk. */

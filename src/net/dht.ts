@@ -26,6 +26,12 @@ import { bareAddress } from './addresses.ts'
 import { addProviderMessage, findNodeMessage, providerEntry } from './dht-messages.ts'
 import { askForValue, type DhtValuesDeps, keepValue, keptValue, tellValue, type ValueNetwork } from './dht-values.ts'
 import { NetError } from './errors.ts'
+import type { LookupPath } from './lookup-path.ts'
+
+/** A lookup that tells its way. */
+export interface Lookup extends Abortable {
+  path?: LookupPath
+}
 
 /** One Kademlia network that this peer is a server of. */
 export interface DhtNetwork extends ValueNetwork {
@@ -58,11 +64,12 @@ export class Libp2pDht implements Dht {
     return this.#networks.reduce((sum, { kad }) => sum + kad.routingTable.size, 0)
   }
 
-  async closest(key: Uint8Array, options: Abortable = {}): Promise<PeerInfo[]> {
+  async closest(key: Uint8Array, options: Lookup = {}): Promise<PeerInfo[]> {
     const found = new Map<PeerId, PeerInfo & { distance: Uint8Array }>()
     const target = sha256(key)
     const lookups = this.#networks.map(async (network) => {
       for await (const event of network.kad.getClosestPeers(key, signalOf(options))) {
+        options.path?.note(event)
         if (event.name !== 'FINAL_PEER') continue
         const info = infoOf(event.peer)
         this.#remember(info.peer, network)
@@ -101,7 +108,7 @@ export class Libp2pDht implements Dht {
     if (failures.length === results.length) throw failures[0]?.reason
   }
 
-  async *findProviders(cid: CID, options: Abortable = {}): AsyncIterable<PeerInfo> {
+  async *findProviders(cid: CID, options: Lookup = {}): AsyncIterable<PeerInfo> {
     const key = CID.createV1(rawCodec, Digest.decode(dhtKey(cid.multihash.bytes)))
     const controller = new AbortController()
     const stop = () => controller.abort(options.signal?.reason)
@@ -109,7 +116,9 @@ export class Libp2pDht implements Dht {
     if (options.signal?.aborted) stop()
     const seen = new Set<PeerId>([this.#network.self])
     try {
-      const searches = this.#networks.map(({ kad }) => this.#providersIn(kad, key, controller.signal))
+      const searches = this.#networks.map(({ kad }) =>
+        this.#providersIn(kad, key, { signal: controller.signal, path: options.path }),
+      )
       for await (const info of merged(searches)) {
         if (seen.has(info.peer)) continue
         seen.add(info.peer)
@@ -149,10 +158,16 @@ export class Libp2pDht implements Dht {
     }
   }
 
-  async *#providersIn(kad: KadDHT, key: CID, signal: AbortSignal): AsyncGenerator<PeerInfo> {
+  async *#providersIn(
+    kad: KadDHT,
+    key: CID,
+    { signal, path }: { signal: AbortSignal; path: LookupPath | undefined },
+  ): AsyncGenerator<PeerInfo> {
     try {
-      for await (const event of kad.findProviders(key, { signal }))
+      for await (const event of kad.findProviders(key, { signal })) {
+        path?.note(event)
         if (event.name === 'PROVIDER') yield* event.providers.map(infoOf)
+      }
     } catch (error) {
       // A search that fails has found what it has found; one that was stopped is the caller's business.
       if (!signal.aborted) this.#log.debug(`a search in the DHT failed: ${sentenceOf(error)}`)

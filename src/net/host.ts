@@ -10,7 +10,7 @@ import { Scope } from '../base/scope.ts'
 import { WorkerLoop, type WorkerStatus } from '../base/worker.ts'
 import { limits, times } from '../core/limits.ts'
 import type { PeerId, PeerInfo } from '../core/peer.ts'
-import type { Admission, Dht, Network, Signer, Table } from '../core/ports.ts'
+import type { Admission, Network, Signer, Table } from '../core/ports.ts'
 import { bareAddress, libp2pPeerId, parseAddress, peerOfAddress } from './addresses.ts'
 import { GossipBroadcast } from './broadcast.ts'
 import { TableDatastore } from './datastore.ts'
@@ -75,7 +75,7 @@ export interface KnownPeer extends PeerInfo {
 
 export interface Host extends AsyncDisposable {
   readonly network: Network
-  readonly dht: Dht
+  readonly dht: Libp2pDht
   readonly broadcast: GossipBroadcast
   readonly signer: Signer
   readonly admission: Admission

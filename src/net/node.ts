@@ -95,7 +95,7 @@ export async function createNode(
     services: {
       identify: identify(),
       identifyPush: identifyPush(),
-      ping: ping(),
+      ping: ping(pingOptions),
       gossip: gossipsub(gossipOptions),
       ...Object.fromEntries([
         ...kads.map((init) => [init.protocol, kadDHT(withIpns(init, deps))]),
@@ -123,6 +123,10 @@ export async function createNode(
 // A window larger than the buffer lets a fast sender overrun a reader that has paused, and the stream is reset.
 const windows = { maxStreamWindowSize: limits.streamWindowBytes, maxReadBufferLength: 2 * limits.streamWindowBytes }
 
+// Both libp2p's watch over connections and its DHT ping, each on its own. By default one that comes while another waits for
+// an answer fails at once, and the watch closes the connection for it: so it did on any machine slow for ten seconds.
+const pingOptions = { maxInboundStreams: limits.pingStreamsMax, maxOutboundStreams: limits.pingStreamsMax }
+
 type KadInit = KadDHTInit & { protocol: string; datastorePrefix: string }
 
 function withIpns(init: KadInit, deps: Parameters<typeof ipnsValidator>[0]): KadInit {
@@ -133,7 +137,18 @@ function withIpns(init: KadInit, deps: Parameters<typeof ipnsValidator>[0]): Kad
 // hangs until a server comes.
 const localKad = { clientMode: false, peerInfoMapper: passthroughMapper, allowQueryWithZeroPeers: true }
 
-const privateKads: KadInit[] = [{ ...localKad, protocol: '/potluck/kad/1.0.0', datastorePrefix: '/dht' }]
+// By default a lookup takes ten ways at once that share no peer, ten questions each, so that strangers who lie cannot lead it
+// astray: it asks everybody whom it knows near the key, and each answer is work for both sides. Members do not lie, and one
+// way that asks the nearest few first has mostly found a provider after these.
+const privateKads: KadInit[] = [
+  {
+    ...localKad,
+    protocol: '/potluck/kad/1.0.0',
+    datastorePrefix: '/dht',
+    disjointPaths: 1,
+    alpha: limits.dhtQuestionsMax,
+  },
+]
 
 const openKads: KadInit[] = [
   {

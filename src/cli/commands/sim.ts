@@ -5,16 +5,20 @@ import { NodeError } from '../../node/errors.ts'
 import type { SeedsReport } from '../../sim/seeds.ts'
 import { define, type Register } from '../define.ts'
 import type { Output } from '../output.ts'
+import { networkFlags, simNetwork } from './sim-network.ts'
 
 export const registerSim: Register = (parent) =>
   define(parent, {
     name: 'sim',
     args: '<name>',
     summary:
-      "simulate: 'records' or 'pins' (faults of every kind; are the promises kept?) or 'members' (traffic by cluster size)",
+      "simulate: 'records' or 'pins' (faults of every kind; are the promises kept?), 'members' (traffic by cluster size) or 'network' (hundreds of real peers that come and go)",
     flags: [
       ['--seeds <count>', 'records, pins: runs, each of another seed (default 100; with --seed 1)'],
-      ['--seed <number>', 'records, pins: the first seed; a failed run prints the one to give here (default 1)'],
+      [
+        '--seed <number>',
+        'records, pins, network: the first seed; a failed run prints the one to give here (default 1)',
+      ],
       ['--peers <count>', 'records, pins: peers at the beginning (default 5)'],
       ['--steps <count>', 'records, pins: operations of clients in a run (default 200)'],
       ['--members <counts>', 'members: sizes of the cluster (default 5,20,50,100,200,500)'],
@@ -22,6 +26,7 @@ export const registerSim: Register = (parent) =>
         '--plant <bug>',
         'break a promise on purpose; records: ack-before-fsync, wall-clock-wins, no-overlap or dots-per-key; pins: held-too-soon, trims-too-soon or names-blindly',
       ],
+      ...networkFlags,
     ],
     examples: [
       'potluck sim records',
@@ -29,15 +34,17 @@ export const registerSim: Register = (parent) =>
       'potluck sim records --seed 42',
       'potluck sim pins --seeds 20',
       'potluck sim members',
+      'potluck sim network --nodes 100 --churn 20%/min',
     ],
     async action({ output, signal }, [name = ''], flags) {
       if (name === 'records') await simRecords(output, signal, flags)
       else if (name === 'pins') await simPins(output, signal, flags)
       else if (name === 'members') await simMembers(output, signal, flags)
+      else if (name === 'network') await simNetwork(output, signal, flags)
       else
         throw new NodeError(
           'REQUEST_INVALID',
-          `there is no simulation '${name}'; there are 'records', 'pins' and 'members'`,
+          `there is no simulation '${name}'; there are 'records', 'pins', 'members' and 'network'`,
         )
     },
   })
