@@ -19,6 +19,7 @@ export const registerStart: Register = (parent) =>
     flags: [
       ['--listen <multiaddr...>', 'where other peers reach this one (default /ip4/0.0.0.0/tcp/4101)'],
       ['--api <host:port>', 'the HTTP API, loopback only (default 127.0.0.1:5101); port 0 takes a free one'],
+      ['--api-published', "in a container: let the API's port be published on the host's 127.0.0.1"],
       ['--bootstrap <multiaddr...>', 'peers to meet others through'],
       ['--network <kind>', 'private (default: only machines with the secret connect) or open (public IPFS)'],
       ['--zone <name>', 'where this machine stands; copies go to different zones'],
@@ -43,7 +44,11 @@ function flagsToConfig(flags: Record<string, unknown>): Partial<Config> {
   const settings = keys.flatMap(([given = '', key = '', flag]) =>
     flags[given] === undefined ? [] : [[key, parseSetting(key, flags[given], `--${flag}`)]],
   )
-  return { ...Object.fromEntries(settings), ...(flags.mdns === false && { mdns: false }) } as Partial<Config>
+  const switches = {
+    ...(flags.mdns === false && { mdns: false }),
+    ...(flags.apiPublished === true && { 'api.published': true }),
+  }
+  return { ...Object.fromEntries(settings), ...switches } as Partial<Config>
 }
 
 async function start(context: Context, flags: Partial<Config>): Promise<void> {
@@ -54,7 +59,8 @@ async function start(context: Context, flags: Partial<Config>): Promise<void> {
   await using peer = await openPeer({ home, online: true, doing: 'start', flags, log, signal })
   const token = Buffer.from(systemRandom.bytes(32)).toString('base64url')
   const [host = '', port = ''] = peer.settings.api.split(/:(?=\d+$)/)
-  await using server = await openApiServer(peer, { host, port: Number(port), token, version })
+  const published = peer.settings['api.published']
+  await using server = await openApiServer(peer, { host, port: Number(port), published, token, version })
   await home.writeApi({ address: server.address, token, pid: process.pid })
   const { peerId = '', addresses = [] } = peer.identity()
   const ready = { peerId, addresses, api: server.address, gateway: null, home: home.path }
