@@ -1,5 +1,6 @@
-// The HTTP API of a running peer, which the commands talk to. It listens on loopback only, wants a bearer token, and
-// refuses requests whose Host or Origin is not its own, so that no web page can reach it through a browser.
+// The HTTP API of a running peer, which the commands talk to. It listens on loopback only (in a container, if asked, where
+// its port can be published), wants a bearer token, and refuses requests whose Host or Origin is not its own, so that no web
+// page can reach it through a browser.
 // It is not a gateway: content for browsers is served from another port, which is another origin.
 import { timingSafeEqual } from 'node:crypto'
 import { Readable } from 'node:stream'
@@ -22,6 +23,8 @@ export interface ApiServer extends AsyncDisposable {
 export interface ApiServerOptions {
   host: string
   port: number
+  /** Listen on all addresses, as a container must whose port is published on loopback. Token and Host are checked as ever. */
+  published?: boolean
   token: string
   version: string
   /** What `/routing/v1` answers from; without it there is no such path. */
@@ -56,9 +59,11 @@ export async function openApiServer(peer: Peer, options: ApiServerOptions): Prom
   return { address: `http://${options.host}:${port}`, [Symbol.asyncDispose]: async () => app.close() }
 }
 
-async function listen(app: FastifyInstance, { host, port }: ApiServerOptions): Promise<number> {
+async function listen(app: FastifyInstance, { host, port, published }: ApiServerOptions): Promise<number> {
+  const loopback = host.replace(/^\[|\]$/g, '')
+  const all = loopback === '::1' ? '::' : '0.0.0.0'
   try {
-    await app.listen({ host: host.replace(/^\[|\]$/g, ''), port })
+    await app.listen({ host: published ? all : loopback, port })
   } catch (error) {
     const inUse = (error as { code?: string }).code === 'EADDRINUSE'
     const why = inUse ? `port ${port} is in use` : sentenceOf(error)

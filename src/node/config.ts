@@ -9,6 +9,7 @@ import type { Home } from './home.ts'
 export interface Config {
   readonly listen: readonly string[]
   readonly api: string
+  readonly 'api.published': boolean
   readonly bootstrap: readonly string[]
   readonly network: 'private' | 'open'
   readonly hub: boolean
@@ -98,6 +99,12 @@ export const configKeys: KeyDocs = {
     parse: (value) => textList(value).filter((address) => address !== '/p2p-circuit'),
   },
   api: { fallback: '127.0.0.1:5101', explain: 'HOST:PORT of the HTTP API, loopback only', parse: loopbackPort },
+  'api.published': {
+    fallback: false,
+    explain:
+      "in a container: the API listens on all its addresses, so that its port can be published on the host's 127.0.0.1; it still wants the token, and answers to loopback names only",
+    parse: flag,
+  },
   bootstrap: {
     fallback: [],
     explain: 'multiaddrs (with /p2p/PEERID) of peers to meet others through; `potluck join` adds to it',

@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { request } from 'node:http'
 import { connect, createServer } from 'node:net'
 import { after, test } from 'node:test'
+import { codeOf } from '../../src/base/errors.ts'
 import { RemotePeer } from '../../src/cli/remote-peer.ts'
 import { openApiServer } from '../../src/http/server.ts'
 import type { Peer } from '../../src/node/api.ts'
@@ -104,6 +105,25 @@ test('another host name or another origin is refused, even with the token', asyn
     assert.equal((await call('/api/v1/ls', { ...json, host }, '{"ref":"x"}')).status, 401)
   assert.equal((await call('/api/v1/ls', { ...json, origin: 'https://evil.example' }, '{"ref":"x"}')).status, 401)
   assert.equal((await call('/api/v1/ls', { ...json, host: 'localhost:1' }, '{"ref":"x"}')).status, 200)
+})
+
+// On Linux all of 127.0.0.0/8 is this machine: who listens on all addresses answers there, who listens on 127.0.0.1 does not.
+test('published it answers on other addresses too, with the same guard', {
+  skip: process.platform !== 'linux',
+}, async () => {
+  const options = { host: '127.0.0.1', port: 0, token, version: '1' }
+  for (const published of [false, true]) {
+    await using api = await openApiServer(scripted, { ...options, published })
+    assert.match(api.address, /^http:\/\/127\.0\.0\.1:\d+$/)
+    const beside = new URL('/health', api.address.replace('127.0.0.1', '127.0.0.2'))
+    const ask = (headers: Record<string, string>) =>
+      new Promise((resolve) => {
+        const asked = request(beside, { headers }, (response) => resolve(response.resume().statusCode))
+        asked.on('error', (error) => resolve(codeOf(error))).end()
+      })
+    assert.equal(await ask({ host: 'localhost' }), published ? 200 : 'ECONNREFUSED')
+    assert.equal(await ask({ host: 'photos.example' }), published ? 401 : 'ECONNREFUSED')
+  }
 })
 
 test('wrong arguments are named, not dropped', async () => {

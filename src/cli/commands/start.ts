@@ -21,6 +21,7 @@ export const registerStart: Register = (parent) =>
     flags: [
       ['--listen <multiaddr...>', 'where other peers reach this one (default /ip4/0.0.0.0/tcp/4101)'],
       ['--api <host:port>', 'the HTTP API, loopback only (default 127.0.0.1:5101); port 0 takes a free one'],
+      ['--api-published', "in a container: let the API's port be published on the host's 127.0.0.1"],
       ['--bootstrap <multiaddr...>', 'peers to meet others through'],
       ['--network <kind>', 'private (default: only machines with the secret connect) or open (public IPFS)'],
       ['--zone <name>', 'where this machine stands; copies go to different zones'],
@@ -48,11 +49,12 @@ function flagsToConfig(flags: Record<string, unknown>): Partial<Config> {
   const settings = keys.flatMap(([given = '', key = '', flag]) =>
     flags[given] === undefined ? [] : [[key, parseSetting(key, flags[given], `--${flag}`)]],
   )
-  return {
-    ...Object.fromEntries(settings),
+  const switches = {
     ...(flags.mdns === false && { mdns: false }),
     ...(flags.upnp === false && { upnp: false }),
-  } as Partial<Config>
+    ...(flags.apiPublished === true && { 'api.published': true }),
+  }
+  return { ...Object.fromEntries(settings), ...switches } as Partial<Config>
 }
 
 async function start(context: Context, flags: Partial<Config>): Promise<void> {
@@ -63,7 +65,8 @@ async function start(context: Context, flags: Partial<Config>): Promise<void> {
   await using peer = await openPeer({ home, online: true, doing: 'start', flags, log, signal })
   const token = Buffer.from(systemRandom.bytes(32)).toString('base64url')
   const index = peer.routing
-  await using server = await openApiServer(peer, { ...hostPort(peer.settings.api), token, version, index })
+  const { api, 'api.published': published } = peer.settings
+  await using server = await openApiServer(peer, { ...hostPort(api), published, token, version, index })
   await using hub = peer.settings.hub ? await openIndex(index, peer.settings.routing) : undefined
   await home.writeApi({ address: server.address, token, pid: process.pid })
   const { peerId = '', addresses = [] } = peer.identity()
