@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { sleep } from '../../src/base/clock.ts'
 import type { PeerId } from '../../src/core/peer.ts'
 import { encodePin, pinKey } from '../../src/replicas/pin.ts'
-import { leafOf } from '../exchange/dags.ts'
+import { type Dag, leafOf, nodeOf } from '../exchange/dags.ts'
 import { failureOf } from '../exchange/world.ts'
 import { World } from './world.ts'
 
@@ -272,6 +272,23 @@ test('what one audit finds missing makes the holder look through all that it hol
   for (const dag of pins) assert.ok((await world.holders(dag)).includes(robbed))
 })
 
+test('a block that rotted before another pin needed it too is read, and fetched again', async () => {
+  await using world = await World.of(['A', 'B', 'C'])
+  const leaf = leafOf(1_000)
+  const over = (...leaves: Dag['leaves']): Dag => {
+    const root = nodeOf(leaves.map(({ cid }) => cid))
+    const blocks = [...leaves, root]
+    return { root: root.cid, leaves, blocks, bytes: blocks.reduce((sum, { bytes }) => sum + bytes.byteLength, 0) }
+  }
+  await world.pin('A', over(leaf))
+  await world.rest()
+  world.rot('B', leaf)
+  const second = over(leaf, leafOf(1_000))
+  await world.pin('A', second)
+  assert.equal((await world.run(world.peer('A').replicas.wait(second.root, 3))).held, 3)
+  assert.deepEqual(await world.holders(second), ['A', 'B', 'C'])
+})
+
 test('a member whose disk was wiped gets everything again', async () => {
   await using world = await World.of(names)
   const { dag, holders } = await held(world)
@@ -296,7 +313,7 @@ test('a content whose blocks are nowhere is said to be so, and is held once they
   await using world = await World.of(names)
   const dag = world.dag()
   const missing = leafOf(1_000)
-  const root = (await import('../exchange/dags.ts')).nodeOf([...dag.leaves.map(({ cid }) => cid), missing.cid])
+  const root = nodeOf([...dag.leaves.map(({ cid }) => cid), missing.cid])
   const blocks = [...dag.leaves, root]
   const whole = { root: root.cid, blocks, leaves: dag.leaves, bytes: 4_000 }
   await world.pin('A', whole, { copies: 3 })

@@ -4,7 +4,7 @@
 import { silentLog } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
 import { WorkerLoop } from '../../src/base/worker.ts'
-import { CoreError } from '../../src/core/block.ts'
+import { type Block, CoreError } from '../../src/core/block.ts'
 import type { Liveness, Member, View } from '../../src/core/member.ts'
 import type { PeerId } from '../../src/core/peer.ts'
 import type { AnswerCall, Calls, Membership } from '../../src/core/ports.ts'
@@ -16,6 +16,7 @@ import { decodeAnswer, encodeAnswer } from '../../src/replicas/messages.ts'
 import { pinOf } from '../../src/replicas/pin.ts'
 import { openReplicas } from '../../src/replicas/replicas.ts'
 import type { PinRecord, PinRecords, PinStatus, Replicas, ReplicasOptions } from '../../src/replicas/words.ts'
+import { nameOf } from '../../src/store/catalog.ts'
 import { openMemoryStore } from '../../src/store/memory.ts'
 import { MemoryDisk } from '../../src/store/memory-disk.ts'
 import type { Store } from '../../src/store/open.ts'
@@ -134,6 +135,12 @@ export class World implements AsyncDisposable {
     for (const { cid } of roots) await store.pins.remove(cid)
     await store.gc()
     for (const { cid } of roots) await store.pins.add(cid, { recursive: true })
+  }
+
+  /** A small block rots on its disk, and its store knows nothing of it. */
+  rot(name: string, { cid }: Block): void {
+    const bytes = this.peer(name).disk.maps.get('inline')?.get(nameOf(cid.multihash.bytes)) as Uint8Array
+    bytes[0]! ^= 0xff
   }
 
   async stop(name: string): Promise<void> {
