@@ -94,14 +94,14 @@ export async function settle(
   const count = Math.max(wish.wait ?? 0, wish.offload ? (wish.copies ?? usualCopies(keeper)) : 0)
   if (!replicas || count === 0) return undefined
   const status = wish.offload
-    ? await waitForOthers(keeper, replicas, { cid, count, signal, onProgress })
+    ? await handOver(keeper, replicas, { cid, count, signal, onProgress })
     : await replicas.wait(cid, count, { signal, onProgress })
-  if (wish.offload) await replicas.letGo(cid)
   return { ...infoOf(status), ...noteOf(keeper, wish) }
 }
 
-// A copy that this peer holds for the cluster, from an earlier pin, goes once another holder is found.
-async function waitForOthers(
+// A copy that this peer holds for the cluster, from an earlier pin, goes once another holder is found; its own, once all others
+// have proven that they have theirs.
+async function handOver(
   keeper: Keeper,
   replicas: Replicas,
   { cid, count, signal, onProgress }: LongOptions & { cid: CID; count: number },
@@ -114,7 +114,7 @@ async function waitForOthers(
           retryable: true,
         })
       const status = await replicas.wait(cid, count, { signal, onProgress })
-      if (heldByOthers(keeper, status) >= count) return status
+      if (heldByOthers(keeper, status) >= count && (await replicas.letGo(cid, { signal }))) return status
       await sleep(keeper.clock, times.pinWaitMs, signal)
     }
   } catch (error) {

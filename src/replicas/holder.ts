@@ -92,6 +92,14 @@ export class HolderWorker implements Worker {
     this.wake()
   }
 
+  /** A member that has the content has found that something of it is missing here. */
+  lacks(key: string, auditor: PeerId): void {
+    const held = this.#deps.holdings.get(key)
+    if (!held) return
+    Object.assign(held, { auditor, retryAtMs: 0 })
+    this.doubt(held, { rereads: true })
+  }
+
   /** Lets go of a pin, and of what was fetched of it. */
   async drop(held: Held): Promise<void> {
     this.#doubted.delete(held)
@@ -196,9 +204,14 @@ export class HolderWorker implements Worker {
   }
 
   /** Where to fetch from, the nearest first. */
-  #sources({ from, pin }: Held): PeerInfo[] {
+  #sources({ auditor, from, pin }: Held): PeerInfo[] {
     const { membership } = this.#deps
-    const peers = new Set<PeerId>([...from, ...pin.holders, ...pin.wishes.map(({ by }) => by)])
+    const peers = new Set<PeerId>([
+      ...(auditor ? [auditor] : []),
+      ...from,
+      ...pin.holders,
+      ...pin.wishes.map(({ by }) => by),
+    ])
     peers.delete(membership.self)
     const known = [...peers].flatMap((peer) => membership.member(peer) ?? [])
     const alive = known.filter(({ liveness, state }) => liveness !== 'dead' && state !== 'left')

@@ -20,6 +20,8 @@ export interface Held {
   /** Not kept over a restart. */
   others: number
   from: readonly PeerId[]
+  /** Asked for proof that this peer could not give, and so has it. */
+  auditor: PeerId | undefined
   doneBytes: number
   why: string | undefined
   failures: number
@@ -227,6 +229,7 @@ function newHeld(key: string, pin: Pin): Held {
     sizeBytes: pin.sizeBytes,
     others: 0,
     from: [],
+    auditor: undefined,
     doneBytes: 0,
     why: undefined,
     failures: 0,

@@ -176,8 +176,13 @@ class OpenReplicas implements Replicas {
     return true
   }
 
-  async letGo(cid: CID): Promise<void> {
-    await this.#parts.holdings.unkeep(pinKey(cid))
+  async letGo(cid: CID, { signal }: Abortable = {}): Promise<boolean> {
+    const { holdings, keeper } = this.#parts
+    const key = pinKey(cid)
+    if (!holdings.kept(key)) return true
+    if (!holdings.get(key) && !(await keeper.isSpare(key, { signal }))) return false
+    await holdings.unkeep(key)
+    return true
   }
 
   async status(cid: CID, { signal }: Abortable = {}): Promise<PinStatus | undefined> {

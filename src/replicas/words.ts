@@ -174,8 +174,11 @@ export interface Replicas extends AsyncDisposable {
   pin(cid: CID, options: PinOptions): Promise<PinStatus>
   /** Nobody need keep it any more. False if no record says that it is kept. */
   unpin(cid: CID, options?: Abortable): Promise<boolean>
-  /** Drops the copy that `pin` keeps here; this peer may still be a holder. */
-  letGo(cid: CID): Promise<void>
+  /**
+   * Drops the copy that `pin` keeps here; this peer may still be a holder. False if those that shall hold it could not prove
+   * just now that they do: then it stays.
+   */
+  letGo(cid: CID, options?: Abortable): Promise<boolean>
   /** Undefined if the cluster does not keep it. Asks whoever drives it. */
   status(cid: CID, options?: Abortable): Promise<PinStatus | undefined>
   /** All pins of the cluster, in the order of their CIDs. */

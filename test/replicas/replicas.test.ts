@@ -339,6 +339,30 @@ test('a copy that shall be elsewhere is not kept here once others hold it', asyn
   assert.deepEqual(await world.holders(dag), ['B', 'C', 'D'])
 })
 
+test('nobody lets go of a copy on the word of others: they must prove that they have theirs', async () => {
+  await using world = new World()
+  await world.join('A', { capacity: 0 })
+  for (const name of ['B', 'C']) await world.join(name)
+  const dag = world.dag()
+  await world.pin('A', dag, { copies: 2, expiresMs: world.clock.nowMs() + hourMs })
+  await world.pin('B', dag, { copies: 2 })
+  await world.run(world.peer('A').replicas.wait(dag.root, 2))
+  const loseAll = () => {
+    for (const name of ['B', 'C']) for (const leaf of dag.leaves) world.rot(name, leaf)
+  }
+  loseAll()
+  assert.equal(await world.run(world.peer('A').replicas.letGo(dag.root)), false)
+  await world.rest(10 * 60_000)
+  assert.deepEqual(await world.holders(dag), ['A', 'B', 'C'])
+  // The wish of A ends, and its copy goes at last, but not before what was lost meanwhile has been fetched from it.
+  world.peer('A').network.refuses = true
+  await world.rest(hourMs)
+  loseAll()
+  world.peer('A').network.refuses = false
+  await world.rest(hourMs)
+  assert.deepEqual(await world.holders(dag), ['B', 'C'])
+})
+
 test('everything goes on after a restart', async () => {
   await using world = new World()
   await world.join('A', { bytesPerSecond: 2_000 })

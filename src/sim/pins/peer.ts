@@ -123,8 +123,8 @@ class PinPeer implements PinProgram {
     return this.#organs.replicas.unpin(root)
   }
 
-  letGo(root: CID): Promise<void> {
-    return this.#organs.replicas.letGo(root)
+  async letGo(root: CID): Promise<void> {
+    await this.#organs.replicas.letGo(root)
   }
 
   async read(root: CID): Promise<number> {
