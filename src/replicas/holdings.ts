@@ -154,6 +154,22 @@ export class Holdings {
     await this.#table.write([{ put: keptPrefix + key, value: encodePin(pin) }])
   }
 
+  /** Takes back a wish that was kept and could not be told: what was here before stays, and nothing more. */
+  async unwish(
+    key: string,
+    id: string,
+    { before, hadRoot }: { before: Pin | undefined; hadRoot: boolean },
+  ): Promise<void> {
+    const now = this.#kept.get(key)
+    if (!now) return
+    const wishes = new Map([...(before?.wishes ?? []), ...now.wishes].map((wish) => [wish.id, wish]))
+    wishes.delete(id)
+    if (wishes.size > 0) return await this.keep(key, { ...now, wishes: [...wishes.values()] })
+    if (!hadRoot) return await this.unkeep(key)
+    this.#kept.delete(key)
+    await this.#table.write([{ delete: keptPrefix + key }])
+  }
+
   /** Drops this peer's own copy, unless it is a holder. */
   async unkeep(key: string): Promise<void> {
     const pin = this.#kept.get(key)

@@ -3,7 +3,7 @@
 import { CID } from 'multiformats/cid'
 import type { Abortable } from '../base/abort.ts'
 import { type Clock, sleep } from '../base/clock.ts'
-import { sentenceOf } from '../base/errors.ts'
+import { codeOf, sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import { Scope } from '../base/scope.ts'
@@ -42,6 +42,7 @@ import { askDrivers } from './telling.ts'
 import type {
   Change,
   PinOptions,
+  PinRecord,
   PinRecords,
   PinStatus,
   Preview,
@@ -146,14 +147,31 @@ class OpenReplicas implements Replicas {
     const { holdings, membership, random } = this.#parts
     const id = Buffer.from(random.bytes(wishIdBytes)).toString('base64url')
     const wish = { id, by: membership.self, copies, expiresMs, elsewhere }
-    // First here: should the record not be written, it is told again later. The row comes before its root, or the root would
-    // be taken for an import, which wishes for something else.
-    await holdings.keep(key, withWish(holdings.kept(key), cid, sizeBytes, wish))
-    if (!roots.has(cid)) await roots.add(cid)
-    const record = await this.#parts.records.get(key, { signal })
-    const pin = withWish(pinOf(record), cid, sizeBytes, wish)
-    await this.#parts.records.put(key, encodePin(pin), { context: record.context, signal })
-    return this.#statusOf(pin, undefined)
+    const [before, hadRoot] = [holdings.kept(key), roots.has(cid)]
+    // First here: should the process end before the record is written, it is told again later. The row comes before its root,
+    // or the root would be taken for an import, which wishes for something else.
+    await holdings.keep(key, withWish(before, cid, sizeBytes, wish))
+    try {
+      if (!hadRoot) await roots.add(cid)
+      const record = await this.#recordFor(key, signal)
+      const pin = withWish(pinOf(record), cid, sizeBytes, wish)
+      await this.#parts.records.put(key, encodePin(pin), { context: record.context, signal })
+      return this.#statusOf(pin, undefined)
+    } catch (error) {
+      // Who is told that it failed does not expect it to come true later, after somebody has unpinned the same.
+      await holdings.unwish(key, id, { before, hadRoot })
+      throw error
+    }
+  }
+
+  // Who can reach nobody writes beside what others have; it is merged when they meet.
+  async #recordFor(key: string, signal: AbortSignal | undefined): Promise<PinRecord> {
+    try {
+      return await this.#parts.records.get(key, { signal })
+    } catch (error) {
+      if (codeOf(error) !== 'QUORUM_UNAVAILABLE') throw error
+      return { key, siblings: [], context: 'none' }
+    }
   }
 
   /** A root that is kept here already, and that nobody else knows of. */

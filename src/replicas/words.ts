@@ -169,7 +169,7 @@ export interface Replicas extends AsyncDisposable {
   /**
    * Asks the cluster to keep a DAG, all of whose blocks are here and in a lease, and keeps it here until `letGo`. Durable
    * here and written to the records when it resolves. A second pin of the same adds to the first: most copies, latest end.
-   * Throws COPIES_INVALID.
+   * When it throws, nothing more is kept than before, but for what records say of writes that failed. Throws COPIES_INVALID.
    */
   pin(cid: CID, options: PinOptions): Promise<PinStatus>
   /** Nobody need keep it any more. False if no record says that it is kept. */

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { sleep } from '../../src/base/clock.ts'
 import type { PeerId } from '../../src/core/peer.ts'
+import { RecordsError } from '../../src/records/errors.ts'
 import { encodePin, pinKey } from '../../src/replicas/pin.ts'
 import { type Dag, leafOf, nodeOf } from '../exchange/dags.ts'
 import { failureOf } from '../exchange/world.ts'
@@ -451,14 +452,58 @@ test('what is pinned every night can be pinned for years, and one unpin ends it'
   assert.deepEqual(await world.holders(dag), [])
 })
 
-test('a wish that could not be written is told later, even if the same was unpinned before', async () => {
+test('a wish that could not be written is taken back, and comes after no unpin', async () => {
+  await using world = await World.of(names)
+  const { dag } = await held(world)
+  const fresh = world.dag()
+  world.peer('A').network.refuses = true
+  await assert.rejects(world.pin('A', dag, { copies: 4 }))
+  await assert.rejects(world.pin('A', fresh, { copies: 2 }))
+  assert.ok(await world.run(world.peer('B').replicas.unpin(dag.root)))
+  world.peer('A').network.refuses = false
+  await world.rest(hourMs)
+  for (const each of [dag, fresh]) {
+    assert.equal(await world.status(each), undefined)
+    assert.equal(world.peer('A').store.pins.get(each.root), undefined)
+  }
+})
+
+test('who can reach no owner of a record pins all the same, and unpins nothing by that', async () => {
+  await using world = await World.of(names)
+  const { dag } = await held(world, 'B', 2)
+  world.records.slowly = () => Promise.reject(new RecordsError('QUORUM_UNAVAILABLE', 'no owner can be reached'))
+  await world.pin('A', dag, { copies: 3 })
+  world.records.slowly = undefined
+  await world.rest()
+  assert.equal((await world.status(dag))?.held, 3)
+  assert.equal(world.records.pins()[0]?.wishes.length, 2)
+})
+
+test('a wish that a failed one would have replaced stands, and so does a root that nobody was told of', async () => {
+  await using world = await World.of(names)
+  const { dag } = await held(world, 'A', 2)
+  const { store, network } = world.peer('A')
+  const imported = world.dag()
+  network.refuses = true
+  await store.pins.add(imported.root, { recursive: true })
+  for (const each of [dag, imported]) await assert.rejects(world.pin('A', each, { copies: 4 }))
+  network.refuses = false
+  await world.rest(hourMs)
+  assert.equal((await world.status(dag))?.held, 2)
+  assert.ok(store.pins.get(dag.root))
+  assert.equal((await world.status(imported))?.held, 3)
+})
+
+test('a wish that was kept here when the process ended is told later, even if the same was unpinned before', async () => {
   await using world = await World.of(names)
   const { dag } = await held(world)
   assert.ok(await world.run(world.peer('B').replicas.unpin(dag.root)))
   await world.rest()
-  world.peer('A').network.refuses = true
-  await assert.rejects(world.pin('A', dag, { copies: 2 }))
-  world.peer('A').network.refuses = false
+  world.records.slowly = () => new Promise(() => {})
+  void world.pin('A', dag, { copies: 2 }).catch(() => {})
+  await world.rest(1_000)
+  world.records.slowly = undefined
+  await world.restart('A')
   await world.rest(hourMs)
   assert.equal((await world.status(dag))?.held, 2)
   assert.ok(world.peer('A').store.pins.get(dag.root))
