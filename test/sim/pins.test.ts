@@ -190,13 +190,20 @@ test('a wait tells the truth', () => {
 test('nothing pinned is lost while fewer holders than copies are gone at once', () => {
   const lost = (...changes: Parameters<PinHistory['changed']>[]) => {
     const history = historyOf({ peer: 'p9', copies: 2 }, { kind: 'wait', copies: 2, found: ['p1', 'p2'] })
-    history.named.set('d', new Set(['p1', 'p2', 'p3']))
+    for (const peer of ['p1', 'p2']) history.changed('d', peer, 'kept')
     for (const change of changes) history.changed(...change)
     return checkers.lostContent(history, ending([], known([]), { whole: names() }))
   }
   finds(lost(['d', 'p1', 'wiped'], ['d', 'p2', 'lost']))
   finds(lost(['d', 'p1', 'wiped'], ['d', 'p2', 'dropped']), /gone meanwhile: p1 \(wiped\)/)
-  finds(lost(['d', 'p1', 'wiped'], ['d', 'p3', 'gained'], ['d', 'p3', 'wiped'], ['d', 'p2', 'dropped']), /p3 \(wiped\)/)
+  finds(lost(['d', 'p1', 'wiped'], ['d', 'p3', 'kept'], ['d', 'p3', 'wiped'], ['d', 'p2', 'dropped']), /p3 \(wiped\)/)
+  // Who has it and does not keep it makes nobody whole again.
+  finds(lost(['d', 'p1', 'wiped'], ['d', 'p3', 'gained'], ['d', 'p2', 'wiped'], ['d', 'p3', 'dropped']))
+  finds(lost(['d', 'p3', 'kept'], ['d', 'p3', 'released'], ['d', 'p1', 'wiped'], ['d', 'p2', 'wiped']))
+  finds(
+    lost(['d', 'p3', 'kept'], ['d', 'p1', 'wiped'], ['d', 'p3', 'released'], ['d', 'p2', 'wiped']),
+    /gone meanwhile: p2/,
+  )
 })
 
 test('a status is true', () => {
