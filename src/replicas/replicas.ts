@@ -146,7 +146,8 @@ class OpenReplicas implements Replicas {
     const key = pinKey(cid)
     const { holdings, membership, random } = this.#parts
     const id = Buffer.from(random.bytes(wishIdBytes)).toString('base64url')
-    const wish = { id, by: membership.self, copies, expiresMs, elsewhere }
+    const endsMs = expiresMs === undefined ? undefined : Math.max(0, Math.round(this.#parts.time.atMs(expiresMs)))
+    const wish = { id, by: membership.self, copies, expiresMs: endsMs, elsewhere }
     const [before, hadRoot] = [holdings.kept(key), roots.has(cid)]
     // First here: should the process end before the record is written, it is told again later. The row comes before its root,
     // or the root would be taken for an import, which wishes for something else.

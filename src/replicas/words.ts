@@ -130,7 +130,7 @@ export interface PinOptions extends Abortable {
   copies?: number | undefined
   /** Bytes of all its blocks, each counted once. */
   sizeBytes: number
-  /** Wall time when the wish ends. */
+  /** Wall time when the wish ends, as this peer's clock says it; if the others' say otherwise, they are believed. */
   expiresMs?: number | undefined
   /** This peer shall not be one of the holders. */
   elsewhere?: boolean | undefined

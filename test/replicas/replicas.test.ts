@@ -238,6 +238,21 @@ test('a pin ends when its time is over, whatever one clock says', async () => {
   assert.deepEqual(await world.holders(dag), [])
 })
 
+test('a pin ends when the others say so, if the clock of whoever pinned it is wrong', async () => {
+  await using world = new World()
+  const skewMs = 24 * hourMs
+  await world.join('A', { skewMs })
+  for (const name of ['B', 'C', 'D']) await world.join(name)
+  // By then it has heard what time it is.
+  await held(world)
+  const dag = world.dag()
+  await world.pin('A', dag, { expiresMs: world.clock.nowMs() + skewMs + hourMs })
+  await world.rest(hourMs / 2)
+  assert.equal((await world.status(dag))?.held, 3)
+  await world.rest(2 * hourMs)
+  assert.equal(await world.status(dag), undefined)
+})
+
 test('a holder that deletes what it accepted is found out, counts no more, and is replaced', async () => {
   await using world = await World.of(names)
   const { dag, holders } = await held(world)

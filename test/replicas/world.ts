@@ -1,6 +1,7 @@
 // A cluster that keeps pins, in memory and virtual time: the real replicas, exchange and store over twins of the network, the
 // disk and the clock. Members and records are as simple as can be: everybody sees who the test says is there, and the same
 // records, in which writes that did not see each other stay side by side.
+import type { Clock } from '../../src/base/clock.ts'
 import { silentLog } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
 import { WorkerLoop } from '../../src/base/worker.ts'
@@ -43,6 +44,8 @@ export interface PeerOptions {
   zone?: string
   capacity?: number
   bytesPerSecond?: number
+  /** How far its clock is ahead. */
+  skewMs?: number
 }
 
 const hourMs = 3_600_000
@@ -53,6 +56,7 @@ export class World implements AsyncDisposable {
   readonly records = new SharedRecords()
   readonly peers = new Map<string, Peer>()
   readonly #members = new Map<PeerId, Member>()
+  readonly #skews = new Map<string, number>()
   readonly #answers = new Map<PeerId, AnswerCall>()
   readonly #listeners = new Set<(change: { view: boolean }) => void>()
   readonly #options: Partial<ReplicasOptions>
@@ -69,7 +73,8 @@ export class World implements AsyncDisposable {
     return world
   }
 
-  async join(name: string, { zone = 'home', capacity = 1e9, ...line }: PeerOptions = {}): Promise<Peer> {
+  async join(name: string, { zone = 'home', capacity = 1e9, skewMs = 0, ...line }: PeerOptions = {}): Promise<Peer> {
+    this.#skews.set(name, skewMs)
     const peer = name as PeerId
     const member: Member = { peer, incarnation: 1, state: 'joined', zone, capacity, addresses: [], liveness: 'alive' }
     this.#members.set(peer, member)
@@ -206,6 +211,11 @@ export class World implements AsyncDisposable {
 
   async #open(peer: Pick<Peer, 'peer' | 'network' | 'disk' | 'table' | 'letGo'>) {
     const { clock } = this
+    const wall: Clock = {
+      nowMs: () => clock.nowMs() + this.#skews.get(peer.peer)!,
+      monotonicMs: () => clock.monotonicMs(),
+      timer: (delayMs, fire) => clock.timer(delayMs, fire),
+    }
     const { network, disk, table } = peer
     const store = await openMemoryStore({ disk, linksOf, clock })
     async function* findProviders() {}
@@ -230,7 +240,7 @@ export class World implements AsyncDisposable {
         openCalls: async ({ answer }) => this.#callsOf(peer.peer, answer),
         table,
         onLetGo: () => void peer.letGo++,
-        clock,
+        clock: wall,
         random: seededRandom(this.peers.size + 1),
         log: silentLog,
       },

@@ -111,7 +111,7 @@ function ending(members: checkers.MemberAtEnd[], pin: KnownPin | undefined, more
     known: new Map(pin ? [['d', pin]] : []),
     shown: new Map(),
     whole: names('d'),
-    wallMs: { earliest: 1_000, latest: 2_000, latestEver: 3_000 },
+    wallMs: { earliest: 1_000, latest: 2_000, earliestEver: 800, latestEver: 3_000 },
     movedBytes: 0,
     factor: 2,
     ...more,
@@ -136,6 +136,7 @@ test('what becomes of a pin', () => {
   assert.equal(fate({ copies: 2 }, { ...unpin, outcome: 'unknown' }), 'unknown')
   assert.equal(fate(unpin, { copies: 2 }), 'kept')
   assert.equal(fate({ endsMs: 500 }), 'ended')
+  assert.equal(fate({ endsMs: 900 }), 'unknown')
   assert.equal(fate({ endsMs: 2_500 }), 'unknown')
   assert.equal(fate({ endsMs: 5_000 }), 'kept')
 })

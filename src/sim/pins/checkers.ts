@@ -29,8 +29,11 @@ export interface PinEnding {
   shown: ReadonlyMap<string, { peer: string; status: ShownPin | undefined }>
   /** Contents whose every block is on the disk of some member. */
   whole: ReadonlySet<string>
-  /** What the slowest and the fastest clock of a member say, and the fastest of the whole run. */
-  wallMs: { earliest: number; latest: number; latestEver: number }
+  /**
+   * What the slowest and the fastest clock of a member say; and for pins that were made by a clock that was off, and heard of
+   * no other: so much earlier and later as any clock of the whole run was ahead.
+   */
+  wallMs: { earliest: number; latest: number; earliestEver: number; latestEver: number }
   movedBytes: number
   /** Bytes that may be moved for each that must be. */
   factor: number
@@ -64,13 +67,13 @@ type Fate = 'kept' | 'ended' | 'unknown'
 export function fateOf(
   { operations, holdings }: Pick<PinHistory, 'operations' | 'holdings'>,
   dag: string,
-  { earliest, latestEver }: PinEnding['wallMs'],
+  { earliestEver, latestEver }: PinEnding['wallMs'],
 ): { fate: Fate; copies: number } {
   const own = operations.filter((operation) => operation.dag === dag && operation.outcome !== 'failed')
   const pins = own.filter(({ kind }) => kind === 'pin')
   const unpins = own.filter(({ kind }) => kind === 'unpin')
   const mayEnd = (pin: PinOperation) => pin.endsMs !== undefined && pin.endsMs <= latestEver
-  const hasEnded = (pin: PinOperation) => pin.endsMs !== undefined && pin.endsMs < earliest
+  const hasEnded = (pin: PinOperation) => pin.endsMs !== undefined && pin.endsMs < earliestEver
   // One durable copy of the record is enough for a pin to succeed: it may have been that of a disk that is lost.
   const isShaky = (pin: PinOperation) =>
     holdings.some(({ atMs, peer, change }) => peer === pin.peer && isLoss(change) && atMs >= pin.endMs)

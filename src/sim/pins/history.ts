@@ -14,7 +14,7 @@ export interface PinOperation {
   readonly dag: string
   /** A pin: copies wanted. A wait: copies waited for. */
   readonly copies: number
-  /** A pin: wall time of its peer when it ends; undefined if never. */
+  /** A pin: wall time when it ends, as a clock that is right says it; undefined if never. */
   readonly endsMs: number | undefined
   /** An unpin: every replica of the record said the same when it began, so that it knew of all that was wished before. */
   readonly isInformed: boolean
