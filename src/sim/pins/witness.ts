@@ -67,15 +67,16 @@ export class Witness {
     return [...this.#full.get(dag.name)!.keys()].map(({ name }) => name)
   }
 
-  /** True if all members are up, and those that have the record of a pin know the same wishes. */
+  /** True if all members are up, those that have the record of a pin know the same wishes, and none is on its way to them. */
   agreesOn(dag: Dag): boolean {
     const members = this.#members()
     if (members.some(({ run }) => !run?.program || run.clock.asleep)) return false
-    const wishes = members.flatMap(({ run }) => {
-      const known = run!.program!.inspect().known.get(dag.root.toString())
-      return known ? [known.wishes.toSorted().join(' ')] : []
-    })
-    return new Set(wishes).size <= 1
+    const root = dag.root.toString()
+    const inspected = members.map(({ run }) => run!.program!.inspect())
+    const wishes = inspected.flatMap(({ known }) => known.get(root)?.wishes.toSorted().join(' ') ?? [])
+    if (new Set(wishes).size > 1) return false
+    const known = new Set(inspected.flatMap(({ known }) => known.get(root)?.wishes ?? []))
+    return inspected.every(({ onTheirWay }) => onTheirWay.get(root)?.every((id) => known.has(id)) ?? true)
   }
 
   /** To be called right after bytes of a disk were spoiled, and once for every step of time. */
