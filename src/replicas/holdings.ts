@@ -150,8 +150,16 @@ export class Holdings {
 
   /** Durable when it resolves; the root must be there. */
   async keep(key: string, pin: Pin): Promise<void> {
+    const before = this.#kept.get(key)
     this.#kept.set(key, pin)
-    await this.#table.write([{ put: keptPrefix + key, value: encodePin(pin) }])
+    try {
+      await this.#table.write([{ put: keptPrefix + key, value: encodePin(pin) }])
+    } catch (error) {
+      // What was wished and failed must not be told from memory.
+      if (this.#kept.get(key) === pin && before) this.#kept.set(key, before)
+      else if (this.#kept.get(key) === pin) this.#kept.delete(key)
+      throw error
+    }
   }
 
   /** Takes back a wish that was kept and could not be told: what was here before stays, and nothing more. */
@@ -164,7 +172,10 @@ export class Holdings {
     if (!now) return
     const wishes = new Map([...(before?.wishes ?? []), ...now.wishes].map((wish) => [wish.id, wish]))
     wishes.delete(id)
-    if (wishes.size > 0) return await this.keep(key, { ...now, wishes: [...wishes.values()] })
+    const left = { ...now, wishes: [...wishes.values()] }
+    // In memory whatever the disk says: a full one is often why it failed. What nobody wishes for is let go of later then.
+    this.#kept.set(key, left)
+    if (wishes.size > 0) return await this.#table.write([{ put: keptPrefix + key, value: encodePin(left) }])
     if (!hadRoot) return await this.unkeep(key)
     this.#kept.delete(key)
     await this.#table.write([{ delete: keptPrefix + key }])

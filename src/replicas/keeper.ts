@@ -237,6 +237,8 @@ export class KeeperWorker implements Worker {
     if (held && this.#wasAway && !holdings.kept(key)) return await this.#drop(held)
     const pin = held?.pin ?? holdings.kept(key)
     if (!pin) return
+    // A wish that failed, and that a full disk would not let go of then.
+    if (!held && pin.wishes.length === 0) return await holdings.unkeep(key)
     log.warn(`the record of ${pin.cid} was lost; it is written again`)
     await records.put(key, encodePin({ ...pin, holders: [] }), { context: 'none', signal })
   }

@@ -160,7 +160,9 @@ class OpenReplicas implements Replicas {
       return this.#statusOf(pin, undefined)
     } catch (error) {
       // Who is told that it failed does not expect it to come true later, after somebody has unpinned the same.
-      await holdings.unwish(key, id, { before, hadRoot })
+      await holdings.unwish(key, id, { before, hadRoot }).catch((failure: unknown) => {
+        this.#parts.log.warn(`that ${cid} is not pinned could not be noted: ${sentenceOf(failure)}`)
+      })
       throw error
     }
   }

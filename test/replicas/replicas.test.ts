@@ -494,6 +494,30 @@ test('who can reach no owner of a record pins all the same, and unpins nothing b
   assert.equal(world.records.pins()[0]?.wishes.length, 2)
 })
 
+test('a wish that failed since the disk was full is told neither then nor later', async () => {
+  await using world = await World.of(names)
+  const { table, store } = world.peer('A')
+  const full = new Error('the disk is full')
+  const [first, second] = [world.dag(), world.dag()]
+  const failing = async (dag: Dag) => {
+    await assert.rejects(world.pin('A', dag))
+    await world.rest()
+    table.failWrites = undefined
+    await world.rest(hourMs)
+    assert.equal(await world.status(dag), undefined)
+    assert.equal(store.pins.get(dag.root), undefined)
+  }
+  table.failWrites = full
+  await failing(first)
+  // It fills up when the wish has been kept, so that it cannot be taken back at once.
+  world.records.slowly = () => {
+    table.failWrites ??= full
+    world.records.slowly = undefined
+    return Promise.reject(full)
+  }
+  await failing(second)
+})
+
 test('a wish that a failed one would have replaced stands, and so does a root that nobody was told of', async () => {
   await using world = await World.of(names)
   const { dag } = await held(world, 'A', 2)
