@@ -215,8 +215,10 @@ class OpenReplicas implements Replicas {
 
   async *list({ signal }: Abortable = {}): AsyncGenerator<PinStatus> {
     const { records } = this.#parts
+    const silent = new Set<PeerId>()
     for (let after = pinPrefix; ; ) {
-      const { entries, next } = await records.list(pinPrefix, { after, signal })
+      const { entries, next, unreached } = await records.list(pinPrefix, { after, signal })
+      for (const peer of unreached) silent.add(peer)
       const told = await askDrivers(
         this.#parts,
         entries.map(({ key }) => key),
@@ -227,9 +229,22 @@ class OpenReplicas implements Replicas {
         const pin = known ? decodePinOf(entry.key, known.pin) : pinOf(entry)
         if (pin && pin.wishes.length > 0) yield this.#statusOf(pin, known)
       }
-      if (next === undefined) return
+      if (next === undefined) break
       after = next
     }
+    this.#requireAll(silent)
+  }
+
+  // Each record is at several members: fewer that are silent hide none.
+  #requireAll(silent: ReadonlySet<PeerId>): void {
+    const { membership, options } = this.#parts
+    const owners = membership.view().members.filter(({ capacity }) => capacity > 0).length
+    if (silent.size === 0 || silent.size < Math.min(options.recordCopies, owners)) return
+    throw new ReplicasError(
+      'PINS_UNREACHED',
+      `there may be more pins: ${silent.size} members did not answer (${[...silent].join(', ')}); ask again when they are back`,
+      { retryable: true },
+    )
   }
 
   async wait(cid: CID, count: number, { signal, onProgress }: Abortable & Reporting = {}): Promise<PinStatus> {

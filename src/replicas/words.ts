@@ -181,7 +181,7 @@ export interface Replicas extends AsyncDisposable {
   letGo(cid: CID, options?: Abortable): Promise<boolean>
   /** Undefined if the cluster does not keep it. Asks whoever drives it. */
   status(cid: CID, options?: Abortable): Promise<PinStatus | undefined>
-  /** All pins of the cluster, in the order of their CIDs. */
+  /** All pins of the cluster, in the order of their CIDs. Throws PINS_UNREACHED at the end if some may be missing. */
   list(options?: Abortable): AsyncIterable<PinStatus>
   /** Resolves when `count` members hold it. Throws COPIES_UNAVAILABLE when so many never can, NOT_KEPT when it is unpinned. */
   wait(cid: CID, count: number, options?: Abortable & Reporting): Promise<PinStatus>

@@ -379,6 +379,22 @@ test('nobody lets go of a copy on the word of others: they must prove that they 
   assert.deepEqual(await world.holders(dag), ['B', 'C'])
 })
 
+test('a list of pins that may lack some says so, and one that only lacks some answers does not', async () => {
+  await using world = await World.of(names)
+  await held(world)
+  const list = async () => {
+    const all = []
+    for await (const status of world.peer('A').replicas.list()) all.push(status)
+    return all
+  }
+  world.records.unreached = ['B', 'C'] as PeerId[]
+  assert.equal((await world.run(list())).length, 1)
+  world.records.unreached = ['B', 'C', 'D'] as PeerId[]
+  const failure = await failureOf(world.run(list()))
+  assert.equal(failure.code, 'PINS_UNREACHED')
+  assert.match(failure.message, /there may be more pins: 3 members did not answer \(B, C, D\)/)
+})
+
 test('everything goes on after a restart', async () => {
   await using world = new World()
   await world.join('A', { bytesPerSecond: 2_000 })

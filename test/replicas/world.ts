@@ -296,6 +296,8 @@ export class SharedRecords {
   readonly #records = new Map<string, PinRecord & { version: number }>()
   readonly #followers = new Set<{ prefix: string; listener: (record: PinRecord) => void }>()
   writes = 0
+  /** Members that do not say which records they have. */
+  unreached: PeerId[] = []
   /** Answers to reads are on their way for so long. */
   slowly: ((key: string) => Promise<void>) | undefined
 
@@ -325,7 +327,7 @@ export class SharedRecords {
         const entries = [...this.#records.values()].filter(({ key }) => key.startsWith(prefix) && key > after)
         entries.sort((a, b) => (a.key < b.key ? -1 : 1))
         const page = entries.slice(0, 3)
-        return { entries: page, next: entries.length > 3 ? page.at(-1)!.key : undefined, unreached: [] }
+        return { entries: page, next: entries.length > 3 ? page.at(-1)!.key : undefined, unreached: this.unreached }
       },
       follow: (prefix, listener) => {
         const follower = { prefix, listener }
