@@ -8,7 +8,10 @@ import { NodeError } from '../node/errors.ts'
 
 /** Flags of commands that pin something. */
 export const keepFlags: [flag: string, explain: string][] = [
-  ['--copies <n>', `members that shall hold it, 1 to ${limits.copiesMax} (default: the setting 'copies')`],
+  [
+    '--copies <n>',
+    `members that shall hold it, 1 to ${limits.copiesMax} (default: the setting 'copies'); fewer than before count only after 'pin rm'`,
+  ],
   ['--wait <n>', 'return when so many members hold all of it, after fsync'],
   ['--expires <time>', 'let it go by itself after this long, such as 30d'],
 ]

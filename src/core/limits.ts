@@ -641,6 +641,8 @@ export const times = {
   keeperEveryMs: 600_000,
   /** After a block was lost, everything held is looked through: the blocks that go with it are then gone too. */
   mendAfterMs: 10_000,
+  /** Who keeps a copy only until others prove that they have theirs asks them again after this: by then one that lost it is at work. */
+  proofAgainMs: 60_000,
   /** Mean time between two audits of a holder. */
   auditEveryMs: 60_000,
   /** How often somebody who waits for copies looks. */

@@ -194,8 +194,11 @@ export interface FetchReport {
 export interface FetchSession extends BlockReader, AsyncDisposable {
   /** From the store, or from peers, then stored. Throws NO_PROVIDERS, STALLED, with a reason people understand. */
   get(cid: CID, options?: Abortable): Promise<Block>
-  /** Brings every block at and below root into the store, durably. */
-  fetchDag(root: CID, options?: Abortable): Promise<void>
+  /**
+   * Brings every block at and below root into the store, durably. What is here already counts as it is listed; with `rereads`
+   * it is read and checked, and fetched if it has rotted or gone.
+   */
+  fetchDag(root: CID, options?: Abortable & { rereads?: boolean }): Promise<void>
   report(): FetchReport
 }
 

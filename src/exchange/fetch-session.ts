@@ -99,7 +99,7 @@ export class Session implements FetchSession {
     return (await this.#local(cid, signal)) ?? (await this.#fetch(cid, signal))
   }
 
-  async fetchDag(root: CID, { signal }: Abortable = {}): Promise<void> {
+  async fetchDag(root: CID, { signal, rereads = false }: Abortable & { rereads?: boolean } = {}): Promise<void> {
     const { writer } = this.#deps
     const frontier = new Frontier(root, this.#deps)
     let open = 0
@@ -120,9 +120,10 @@ export class Session implements FetchSession {
         if (!cid) break
         requireKnownHash(cid)
         if (writer.touch(cid)) {
-          const block = cid.code === codecs.raw ? undefined : await this.#local(cid, signal)
-          if (block) expand(block)
-          if (block || cid.code === codecs.raw) {
+          const isListed = cid.code === codecs.raw && !rereads
+          const block = isListed ? undefined : await this.#local(cid, signal)
+          if (block && cid.code !== codecs.raw) expand(block)
+          if (block || isListed) {
             this.#doneBytes += this.#deps.store.sizeOf(cid) ?? 0
             continue
           }
@@ -294,8 +295,7 @@ export class Session implements FetchSession {
   }
 
   async #pause(delayMs: number): Promise<void> {
-    const { signal } = this.#stop
-    await sleep(this.#deps.clock, delayMs, signal).catch(() => {})
+    await sleep(this.#deps.clock, delayMs, this.#stop.signal).catch(() => {})
   }
 
   #meet(provider: PeerInfo): void {

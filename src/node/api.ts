@@ -330,7 +330,7 @@ export interface Peer extends AsyncDisposable {
   pinAdd(ref: string, options?: PinOptions): Promise<PinInfo>
   /** Nobody need keep it any more. */
   pinRemove(ref: string, options?: Abortable): Promise<PinInfo>
-  /** All pins of the cluster, and what this peer keeps alone. */
+  /** All pins of the cluster, and what this peer keeps alone. Throws PINS_UNREACHED at the end if some may be missing. */
   pinList(options?: Abortable): AsyncIterable<PinInfo>
   gc(options?: LongOptions): Promise<Collected>
   verify(options?: LongOptions): Promise<Verified>

@@ -201,6 +201,7 @@ const meanings: Record<AnyErrorCode, Row> = {
   COPIES_UNAVAILABLE: [unavailable, 503],
   NOT_KEPT: [notFound, 404],
   PIN_INVALID: [failed, 422],
+  PINS_UNREACHED: [unavailable, 503],
 
   ADD_INCOMPLETE: [failed, 422],
   ALREADY_RUNNING: [failed, 409],

@@ -7,6 +7,7 @@ import { type Clock, sleep } from '../base/clock.ts'
 import { codeOf, sentenceOf } from '../base/errors.ts'
 import { limits, times } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
+import { formatSize } from '../core/units.ts'
 import { measureDag } from '../files/dag.ts'
 import { ReplicasError } from '../replicas/errors.ts'
 import type { PinStatus, Replicas, Roots } from '../replicas/words.ts'
@@ -71,7 +72,7 @@ export async function keep(keeper: Keeper, cid: CID, wish: KeepWish, { signal }:
   const { copies, expiresMs, offload: elsewhere } = wish
   const pin = (elsewhere: boolean | undefined) => replicas.pin(cid, { copies, sizeBytes, expiresMs, elsewhere, signal })
   try {
-    return { ...infoOf(await pin(elsewhere)), ...noteOf(keeper, wish) }
+    return { ...infoOf(await pin(elsewhere)), ...noteOf(keeper, wish, sizeBytes) }
   } catch (error) {
     if (!elsewhere || codeOf(error) !== 'COPIES_UNAVAILABLE') throw error
     // Nobody else can have it, so it stays where it is.
@@ -94,14 +95,14 @@ export async function settle(
   const count = Math.max(wish.wait ?? 0, wish.offload ? (wish.copies ?? usualCopies(keeper)) : 0)
   if (!replicas || count === 0) return undefined
   const status = wish.offload
-    ? await waitForOthers(keeper, replicas, { cid, count, signal, onProgress })
+    ? await handOver(keeper, replicas, { cid, count, signal, onProgress })
     : await replicas.wait(cid, count, { signal, onProgress })
-  if (wish.offload) await replicas.letGo(cid)
-  return { ...infoOf(status), ...noteOf(keeper, wish) }
+  return { ...infoOf(status), ...noteOf(keeper, wish, status.sizeBytes) }
 }
 
-// A copy that this peer holds for the cluster, from an earlier pin, goes once another holder is found.
-async function waitForOthers(
+// A copy that this peer holds for the cluster, from an earlier pin, goes once another holder is found; its own, once all others
+// have proven that they have theirs.
+async function handOver(
   keeper: Keeper,
   replicas: Replicas,
   { cid, count, signal, onProgress }: LongOptions & { cid: CID; count: number },
@@ -114,7 +115,7 @@ async function waitForOthers(
           retryable: true,
         })
       const status = await replicas.wait(cid, count, { signal, onProgress })
-      if (heldByOthers(keeper, status) >= count) return status
+      if (heldByOthers(keeper, status) >= count && (await replicas.letGo(cid, { signal }))) return status
       await sleep(keeper.clock, times.pinWaitMs, signal)
     }
   } catch (error) {
@@ -218,6 +219,12 @@ function holdersPossible({ organs }: Keeper, except: PeerId | undefined): number
   return members.filter(({ peer, state, capacity }) => state === 'joined' && capacity > 0 && peer !== except).length
 }
 
+/** The most that any member gives. */
+function largestRoom({ organs }: Keeper): number {
+  const members = organs?.members.members().filter(({ state }) => state === 'joined') ?? []
+  return members.reduce((most, { capacity }) => Math.max(most, capacity), 0)
+}
+
 /** What others shall hold of a pin that says nothing else before this peer lets go of it. */
 function usualCopies(keeper: Keeper): number {
   return Math.max(1, Math.min(keeper.copies, holdersPossible(keeper, keeper.organs?.members.self)))
@@ -226,8 +233,13 @@ function usualCopies(keeper: Keeper): number {
 const ordinals = ['first', 'second', 'third']
 
 // Only whoever asked for a number hears that there are too few members; the usual one means as many as there are.
-function noteOf(keeper: Keeper, { copies, offload }: KeepWish): { note?: string } {
+function noteOf(keeper: Keeper, { copies, offload }: KeepWish, sizeBytes: number): { note?: string } {
   const self = keeper.organs?.members.self
+  const most = largestRoom(keeper)
+  if (sizeBytes > most)
+    return {
+      note: `only this machine keeps it: it has ${formatSize(sizeBytes)}, and no member gives more than ${formatSize(most)}; add it in parts, or raise 'capacity' on some machines`,
+    }
   const possible = holdersPossible(keeper, offload ? self : undefined)
   if (copies === undefined || copies <= possible) return {}
   const there = `${possible === 1 ? 'there is 1' : `there are ${possible}`}${offload ? ' other' : ''}`

@@ -6,7 +6,6 @@ import { codeOf, sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { StepResult, Worker } from '../base/worker.ts'
-import { sha256 } from '../core/block.ts'
 import { limits, times } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { BlockReader, LinksOf, Membership } from '../core/ports.ts'
@@ -15,6 +14,7 @@ import type { DriverWorker } from './driver.ts'
 import type { HolderWorker } from './holder.ts'
 import type { Holdings } from './holdings.ts'
 import type { Peers } from './peers.ts'
+import { nonceBytes, proofOf } from './proof.ts'
 
 export interface AuditDeps {
   membership: Membership
@@ -27,8 +27,6 @@ export interface AuditDeps {
   random: Random
   log: Log
 }
-
-const nonceBytes = 32
 
 export class AuditWorker implements Worker {
   readonly name = 'auditing holders'
@@ -110,11 +108,6 @@ export class AuditWorker implements Worker {
       driver.doubt(driven.key)
     }
   }
-}
-
-/** SHA-256 of nonce and bytes. */
-export function proofOf(nonce: Uint8Array, bytes: Uint8Array): Uint8Array {
-  return sha256(Buffer.concat([nonce, bytes]))
 }
 
 /** Answers an audit, a hash for each block that can be read. What has rotted is noticed by reading it. */

@@ -19,7 +19,12 @@ export class ClusterTime {
   }
 
   nowMs(): number {
+    return this.atMs(this.#clock.nowMs())
+  }
+
+  /** What the cluster calls a moment that this peer's clock calls so. */
+  atMs(wallMs: number): number {
     const all = [0, ...this.#ahead.values()].sort((a, b) => a - b)
-    return this.#clock.nowMs() + all[Math.ceil(all.length / 2) - 1]!
+    return wallMs + all[Math.ceil(all.length / 2) - 1]!
   }
 }

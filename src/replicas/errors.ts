@@ -2,6 +2,12 @@
 // asked and cannot be.
 import { CodedError } from '../base/errors.ts'
 
-export type ReplicasErrorCode = 'COPIES_INVALID' | 'COPIES_UNAVAILABLE' | 'NOT_KEPT' | 'NOT_MEMBER' | 'PIN_INVALID'
+export type ReplicasErrorCode =
+  | 'COPIES_INVALID'
+  | 'COPIES_UNAVAILABLE'
+  | 'NOT_KEPT'
+  | 'NOT_MEMBER'
+  | 'PIN_INVALID'
+  | 'PINS_UNREACHED'
 
 export class ReplicasError extends CodedError<ReplicasErrorCode> {}

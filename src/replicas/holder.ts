@@ -32,8 +32,8 @@ export class HolderWorker implements Worker {
   readonly #concurrency: number
   /** Being fetched, with the way to stop that. */
   readonly #fetching = new Map<Held, AbortController>()
-  /** Held, and to be looked through since something is missing somewhere. */
-  readonly #doubted = new Set<Held>()
+  /** Held, and to be looked through since something is missing somewhere; true: every byte is to be read. */
+  readonly #doubted = new Map<Held, boolean>()
   /** What is to be fetched, the first at the end; put in order anew when something has come and some time has passed. */
   #queue: Held[] = []
   #queuedAtMs = Number.NEGATIVE_INFINITY
@@ -69,7 +69,7 @@ export class HolderWorker implements Worker {
     if (!held) return { state: 'full', doneBytes: 0, why: this.#noRoom(pin) }
     await holdings.heard(held, pin)
     Object.assign(held, { others, from, askedAtMs: clock.monotonicMs() })
-    if (again && held.isHeld) this.doubt(held)
+    if (again) this.doubt(held, { rereads: true })
     if (!held.isHeld) this.wake()
     return progressOf(held)
   }
@@ -87,9 +87,17 @@ export class HolderWorker implements Worker {
     })
   }
 
-  doubt(held: Held): void {
-    if (held.isHeld) this.#doubted.add(held)
+  doubt(held: Held, { rereads = false } = {}): void {
+    if (held.isHeld) this.#doubted.set(held, rereads || (this.#doubted.get(held) ?? false))
     this.wake()
+  }
+
+  /** A member that has the content has found that something of it is missing here. */
+  lacks(key: string, auditor: PeerId): void {
+    const held = this.#deps.holdings.get(key)
+    if (!held) return
+    Object.assign(held, { auditor, retryAtMs: 0 })
+    this.doubt(held, { rereads: true })
   }
 
   /** Lets go of a pin, and of what was fetched of it. */
@@ -126,7 +134,7 @@ export class HolderWorker implements Worker {
     const due = (held: Held) => held.retryAtMs <= nowMs && !this.#fetching.has(held)
     const lacking = [...this.#deps.holdings.all()].filter((held) => this.#isLacking(held) && due(held))
     lacking.sort((a, b) => b.others - a.others || b.sizeBytes - a.sizeBytes || (a.key < b.key ? 1 : -1))
-    this.#queue = [...[...this.#doubted].filter((held) => due(held) && held.isHeld), ...lacking]
+    this.#queue = [...[...this.#doubted.keys()].filter((held) => due(held) && held.isHeld), ...lacking]
     this.#queuedAtMs = nowMs
   }
 
@@ -157,6 +165,7 @@ export class HolderWorker implements Worker {
 
   async #fetch(held: Held, signal: AbortSignal): Promise<void> {
     const { store, fetcher, holdings } = this.#deps
+    const rereads = !held.isHeld || (this.#doubted.get(held) ?? false)
     this.#doubted.delete(held)
     using lease = store.lease(`hold ${held.cid}`)
     const { controller: tooLarge, detach } = linkedController(signal)
@@ -170,6 +179,9 @@ export class HolderWorker implements Worker {
     await using session = fetcher.session(held.cid, lease, options)
     try {
       await session.fetchDag(held.cid, { signal: tooLarge.signal })
+      // What came now was checked as it came. What was here before may have rotted, or gone with a file, since it was written.
+      if (rereads && session.report().bytes < held.sizeBytes)
+        await session.fetchDag(held.cid, { signal: tooLarge.signal, rereads: true })
       tooLarge.signal.throwIfAborted()
     } finally {
       detach()
@@ -192,9 +204,14 @@ export class HolderWorker implements Worker {
   }
 
   /** Where to fetch from, the nearest first. */
-  #sources({ from, pin }: Held): PeerInfo[] {
+  #sources({ auditor, from, pin }: Held): PeerInfo[] {
     const { membership } = this.#deps
-    const peers = new Set<PeerId>([...from, ...pin.holders, ...pin.wishes.map(({ by }) => by)])
+    const peers = new Set<PeerId>([
+      ...(auditor ? [auditor] : []),
+      ...from,
+      ...pin.holders,
+      ...pin.wishes.map(({ by }) => by),
+    ])
     peers.delete(membership.self)
     const known = [...peers].flatMap((peer) => membership.member(peer) ?? [])
     const alive = known.filter(({ liveness, state }) => liveness !== 'dead' && state !== 'left')

@@ -20,6 +20,8 @@ export interface Held {
   /** Not kept over a restart. */
   others: number
   from: readonly PeerId[]
+  /** Asked for proof that this peer could not give, and so has it. */
+  auditor: PeerId | undefined
   doneBytes: number
   why: string | undefined
   failures: number
@@ -148,8 +150,35 @@ export class Holdings {
 
   /** Durable when it resolves; the root must be there. */
   async keep(key: string, pin: Pin): Promise<void> {
+    const before = this.#kept.get(key)
     this.#kept.set(key, pin)
-    await this.#table.write([{ put: keptPrefix + key, value: encodePin(pin) }])
+    try {
+      await this.#table.write([{ put: keptPrefix + key, value: encodePin(pin) }])
+    } catch (error) {
+      // What was wished and failed must not be told from memory.
+      if (this.#kept.get(key) === pin && before) this.#kept.set(key, before)
+      else if (this.#kept.get(key) === pin) this.#kept.delete(key)
+      throw error
+    }
+  }
+
+  /** Takes back a wish that was kept and could not be told: what was here before stays, and nothing more. */
+  async unwish(
+    key: string,
+    id: string,
+    { before, hadRoot }: { before: Pin | undefined; hadRoot: boolean },
+  ): Promise<void> {
+    const now = this.#kept.get(key)
+    if (!now) return
+    const wishes = new Map([...(before?.wishes ?? []), ...now.wishes].map((wish) => [wish.id, wish]))
+    wishes.delete(id)
+    const left = { ...now, wishes: [...wishes.values()] }
+    // In memory whatever the disk says: a full one is often why it failed. What nobody wishes for is let go of later then.
+    this.#kept.set(key, left)
+    if (wishes.size > 0) return await this.#table.write([{ put: keptPrefix + key, value: encodePin(left) }])
+    if (!hadRoot) return await this.unkeep(key)
+    this.#kept.delete(key)
+    await this.#table.write([{ delete: keptPrefix + key }])
   }
 
   /** Drops this peer's own copy, unless it is a holder. */
@@ -227,6 +256,7 @@ function newHeld(key: string, pin: Pin): Held {
     sizeBytes: pin.sizeBytes,
     others: 0,
     from: [],
+    auditor: undefined,
     doneBytes: 0,
     why: undefined,
     failures: 0,

@@ -3,6 +3,8 @@
 // what this peer has been told to release is dropped after a look at the record itself. A record that is lost is written
 // again from what is here.
 import { decode, encode } from '@ipld/dag-cbor'
+import { CID } from 'multiformats/cid'
+import type { Abortable } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import { sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
@@ -15,10 +17,11 @@ import { type HolderWorker, mayDrop } from './holder.ts'
 import type { Held, Holdings } from './holdings.ts'
 import type { Told } from './messages.ts'
 import { decodePinOf, encodePin, mergePins, type Pin, pinKey, pinOf } from './pin.ts'
+import { allProve, type ProofDeps } from './proof.ts'
 import { askDrivers, type TellingDeps } from './telling.ts'
 import type { PinRecords } from './words.ts'
 
-export interface KeeperDeps extends TellingDeps {
+export interface KeeperDeps extends TellingDeps, ProofDeps {
   membership: Membership
   records: PinRecords
   holdings: Holdings
@@ -40,10 +43,15 @@ export class KeeperWorker implements Worker {
   readonly #deps: KeeperDeps
   /** Keys that somebody has told this peer to release. */
   #toRelease = new Set<string>()
+  /** Keys that others shall hold and could not prove to have: they stay, and the others are asked again. */
+  readonly #unproven = new Set<string>()
+  #provenAtMs = Number.NEGATIVE_INFINITY
   #checkedAtMs: number | undefined
   #untold = 0
   /** What this peer keeps, and others do not hold well enough yet, while it leaves. */
   #unsafe: ReadonlySet<string> | undefined
+  /** What others have proven to hold since this peer began to leave. */
+  readonly #spare = new Set<string>()
   /** Away for so long that a record that is not there may be one that was removed and forgotten. */
   readonly #wasAway: boolean
   #seenMs = Number.NEGATIVE_INFINITY
@@ -78,10 +86,15 @@ export class KeeperWorker implements Worker {
 
   async step(signal: AbortSignal): Promise<StepResult> {
     const { clock, membership } = this.#deps
+    const nowMs = clock.monotonicMs()
+    if (nowMs - this.#provenAtMs >= times.proofAgainMs) {
+      this.#provenAtMs = nowMs
+      this.release([...this.#unproven])
+      this.#unproven.clear()
+    }
     const released = this.#toRelease
     this.#toRelease = new Set()
     await this.#check([...released], signal)
-    const nowMs = clock.monotonicMs()
     if (this.#checkedAtMs === undefined || nowMs - this.#checkedAtMs >= times.keeperEveryMs) {
       this.#checkedAtMs = nowMs
       await this.#tellUntold(signal)
@@ -91,13 +104,41 @@ export class KeeperWorker implements Worker {
     if (this.#toRelease.size > 0) return { next: 'now' }
     const isLeaving = membership.member(membership.self)?.state === 'leaving'
     this.#unsafe = isLeaving ? await this.#findUnsafe(signal) : undefined
-    return { next: 'later', delayMs: isLeaving ? times.pinsUnsettledMs : times.keeperEveryMs }
+    if (!isLeaving) this.#spare.clear()
+    if (isLeaving) return { next: 'later', delayMs: times.pinsUnsettledMs }
+    return { next: 'later', delayMs: this.#unproven.size > 0 ? times.proofAgainMs : times.keeperEveryMs }
+  }
+
+  /** True if nothing is lost when this peer's copy of a pin goes: nobody wishes for it, or all who shall hold it prove now that they do. */
+  async isSpare(key: string, { signal }: Abortable = {}): Promise<boolean> {
+    const told = (await askDrivers(this.#deps, [key], { signal })).get(key)
+    const pin = pinOf(await this.#deps.records.get(key, { signal }))
+    return pin !== undefined && (await this.#isProven(pin, told, signal))
+  }
+
+  async #isProven(pin: Pin, told: Told | undefined, signal: AbortSignal | undefined): Promise<boolean> {
+    if (pin.wishes.length === 0) return true
+    const others = pin.holders.filter((peer) => peer !== this.#deps.membership.self)
+    return told?.enough === true && (await allProve(this.#deps, CID.parse(pin.cid), others, signal))
   }
 
   async #findUnsafe(signal: AbortSignal): Promise<ReadonlySet<string>> {
-    const kept = this.#deps.holdings.keptKeys()
-    const told = await askDrivers(this.#deps, kept, { signal })
-    return new Set(kept.filter((key) => !told.get(key)?.enough))
+    const { holdings, log } = this.#deps
+    // What has been proven once is safe for as long as leaving takes.
+    const unsafe = new Set(holdings.keptKeys().filter((key) => !this.#spare.has(key)))
+    const told = await askDrivers(this.#deps, unsafe, { signal })
+    for (const key of unsafe) {
+      if (!told.get(key)?.enough) continue
+      try {
+        if (!(await this.isSpare(key, { signal }))) continue
+        this.#spare.add(key)
+        unsafe.delete(key)
+      } catch (error) {
+        signal.throwIfAborted()
+        log.debug(`whether ${key} is held by others is not known: ${sentenceOf(error)}`)
+      }
+    }
+    return unsafe
   }
 
   async #notePresence(): Promise<void> {
@@ -169,14 +210,18 @@ export class KeeperWorker implements Worker {
       await records.put(key, encodePin(wished), { context: record.context, signal })
       return
     }
-    if (kept && holdings.kept(key) === kept && !isWished(kept, pin, self)) {
+    const isUnwished = kept && !isWished(kept, pin, self)
+    const isUnneeded = held && (!pin || mayDrop(self, pin, told?.enough ?? false))
+    if (!isUnwished && !isUnneeded) return
+    // A copy that stays for one reason may lose the other; the last one goes only when others prove that they have theirs.
+    const isLast = (isUnwished || !kept) && (isUnneeded || !held)
+    if (isLast && pin && !(await this.#isProven(pin, told, signal))) return void this.#unproven.add(key)
+    if (isUnwished && holdings.kept(key) === kept) {
       await holdings.unkeep(key)
       this.#deps.onLetGo()
     }
     // Who was asked meanwhile to hold it has said yes, and is counted on.
-    if (held && held.askedAtMs === askedAtMs && (!pin || mayDrop(self, pin, told?.enough ?? false))) {
-      await this.#drop(held)
-    }
+    if (isUnneeded && held.askedAtMs === askedAtMs) await this.#drop(held)
   }
 
   async #drop(held: Held): Promise<void> {
@@ -192,6 +237,8 @@ export class KeeperWorker implements Worker {
     if (held && this.#wasAway && !holdings.kept(key)) return await this.#drop(held)
     const pin = held?.pin ?? holdings.kept(key)
     if (!pin) return
+    // A wish that failed, and that a full disk would not let go of then.
+    if (!held && pin.wishes.length === 0) return await holdings.unkeep(key)
     log.warn(`the record of ${pin.cid} was lost; it is written again`)
     await records.put(key, encodePin({ ...pin, holders: [] }), { context: 'none', signal })
   }

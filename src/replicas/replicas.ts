@@ -3,7 +3,7 @@
 import { CID } from 'multiformats/cid'
 import type { Abortable } from '../base/abort.ts'
 import { type Clock, sleep } from '../base/clock.ts'
-import { sentenceOf } from '../base/errors.ts'
+import { codeOf, sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import { Scope } from '../base/scope.ts'
@@ -42,6 +42,7 @@ import { askDrivers } from './telling.ts'
 import type {
   Change,
   PinOptions,
+  PinRecord,
   PinRecords,
   PinStatus,
   Preview,
@@ -145,15 +146,35 @@ class OpenReplicas implements Replicas {
     const key = pinKey(cid)
     const { holdings, membership, random } = this.#parts
     const id = Buffer.from(random.bytes(wishIdBytes)).toString('base64url')
-    const wish = { id, by: membership.self, copies, expiresMs, elsewhere }
-    // First here: should the record not be written, it is told again later. The row comes before its root, or the root would
-    // be taken for an import, which wishes for something else.
-    await holdings.keep(key, withWish(holdings.kept(key), cid, sizeBytes, wish))
-    if (!roots.has(cid)) await roots.add(cid)
-    const record = await this.#parts.records.get(key, { signal })
-    const pin = withWish(pinOf(record), cid, sizeBytes, wish)
-    await this.#parts.records.put(key, encodePin(pin), { context: record.context, signal })
-    return this.#statusOf(pin, undefined)
+    const endsMs = expiresMs === undefined ? undefined : Math.max(0, Math.round(this.#parts.time.atMs(expiresMs)))
+    const wish = { id, by: membership.self, copies, expiresMs: endsMs, elsewhere }
+    const [before, hadRoot] = [holdings.kept(key), roots.has(cid)]
+    // First here: should the process end before the record is written, it is told again later. The row comes before its root,
+    // or the root would be taken for an import, which wishes for something else.
+    await holdings.keep(key, withWish(before, cid, sizeBytes, wish))
+    try {
+      if (!hadRoot) await roots.add(cid)
+      const record = await this.#recordFor(key, signal)
+      const pin = withWish(pinOf(record), cid, sizeBytes, wish)
+      await this.#parts.records.put(key, encodePin(pin), { context: record.context, signal })
+      return this.#statusOf(pin, undefined)
+    } catch (error) {
+      // Who is told that it failed does not expect it to come true later, after somebody has unpinned the same.
+      await holdings.unwish(key, id, { before, hadRoot }).catch((failure: unknown) => {
+        this.#parts.log.warn(`that ${cid} is not pinned could not be noted: ${sentenceOf(failure)}`)
+      })
+      throw error
+    }
+  }
+
+  // Who can reach nobody writes beside what others have; it is merged when they meet.
+  async #recordFor(key: string, signal: AbortSignal | undefined): Promise<PinRecord> {
+    try {
+      return await this.#parts.records.get(key, { signal })
+    } catch (error) {
+      if (codeOf(error) !== 'QUORUM_UNAVAILABLE') throw error
+      return { key, siblings: [], context: 'none' }
+    }
   }
 
   /** A root that is kept here already, and that nobody else knows of. */
@@ -176,8 +197,13 @@ class OpenReplicas implements Replicas {
     return true
   }
 
-  async letGo(cid: CID): Promise<void> {
-    await this.#parts.holdings.unkeep(pinKey(cid))
+  async letGo(cid: CID, { signal }: Abortable = {}): Promise<boolean> {
+    const { holdings, keeper } = this.#parts
+    const key = pinKey(cid)
+    if (!holdings.kept(key)) return true
+    if (!holdings.get(key) && !(await keeper.isSpare(key, { signal }))) return false
+    await holdings.unkeep(key)
+    return true
   }
 
   async status(cid: CID, { signal }: Abortable = {}): Promise<PinStatus | undefined> {
@@ -189,8 +215,10 @@ class OpenReplicas implements Replicas {
 
   async *list({ signal }: Abortable = {}): AsyncGenerator<PinStatus> {
     const { records } = this.#parts
+    const silent = new Set<PeerId>()
     for (let after = pinPrefix; ; ) {
-      const { entries, next } = await records.list(pinPrefix, { after, signal })
+      const { entries, next, unreached } = await records.list(pinPrefix, { after, signal })
+      for (const peer of unreached) silent.add(peer)
       const told = await askDrivers(
         this.#parts,
         entries.map(({ key }) => key),
@@ -201,9 +229,22 @@ class OpenReplicas implements Replicas {
         const pin = known ? decodePinOf(entry.key, known.pin) : pinOf(entry)
         if (pin && pin.wishes.length > 0) yield this.#statusOf(pin, known)
       }
-      if (next === undefined) return
+      if (next === undefined) break
       after = next
     }
+    this.#requireAll(silent)
+  }
+
+  // Each record is at several members: fewer that are silent hide none.
+  #requireAll(silent: ReadonlySet<PeerId>): void {
+    const { membership, options } = this.#parts
+    const owners = membership.view().members.filter(({ capacity }) => capacity > 0).length
+    if (silent.size === 0 || silent.size < Math.min(options.recordCopies, owners)) return
+    throw new ReplicasError(
+      'PINS_UNREACHED',
+      `there may be more pins: ${silent.size} members did not answer (${[...silent].join(', ')}); ask again when they are back`,
+      { retryable: true },
+    )
   }
 
   async wait(cid: CID, count: number, { signal, onProgress }: Abortable & Reporting = {}): Promise<PinStatus> {

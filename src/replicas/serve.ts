@@ -11,6 +11,7 @@ import type { HolderWorker } from './holder.ts'
 import type { Holdings } from './holdings.ts'
 import type { KeeperWorker } from './keeper.ts'
 import { type Answer, decodeRequest, encodeAnswer, type Request } from './messages.ts'
+import { pinKey } from './pin.ts'
 import type { Presence } from './presence.ts'
 import { tellOf } from './telling.ts'
 
@@ -67,8 +68,11 @@ export async function act(deps: ServeDeps, request: Request, from: PeerId): Prom
     }
     case 'audit': {
       const hashes = await answerAudit(store, request.blocks, request.nonce)
-      // What an audit finds missing is seldom all.
-      if (hashes.includes(undefined)) holder.doubtAllSoon()
+      // What an audit finds missing is seldom all; and whoever asks has what it asks for.
+      if (hashes.includes(undefined)) {
+        for (const cid of request.blocks) holder.lacks(pinKey(cid), from)
+        holder.doubtAllSoon()
+      }
       return { ...head(), kind: 'hashes', hashes }
     }
     case 'used':

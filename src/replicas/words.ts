@@ -130,7 +130,7 @@ export interface PinOptions extends Abortable {
   copies?: number | undefined
   /** Bytes of all its blocks, each counted once. */
   sizeBytes: number
-  /** Wall time when the wish ends. */
+  /** Wall time when the wish ends, as this peer's clock says it; if the others' say otherwise, they are believed. */
   expiresMs?: number | undefined
   /** This peer shall not be one of the holders. */
   elsewhere?: boolean | undefined
@@ -169,16 +169,19 @@ export interface Replicas extends AsyncDisposable {
   /**
    * Asks the cluster to keep a DAG, all of whose blocks are here and in a lease, and keeps it here until `letGo`. Durable
    * here and written to the records when it resolves. A second pin of the same adds to the first: most copies, latest end.
-   * Throws COPIES_INVALID.
+   * When it throws, nothing more is kept than before, but for what records say of writes that failed. Throws COPIES_INVALID.
    */
   pin(cid: CID, options: PinOptions): Promise<PinStatus>
   /** Nobody need keep it any more. False if no record says that it is kept. */
   unpin(cid: CID, options?: Abortable): Promise<boolean>
-  /** Drops the copy that `pin` keeps here; this peer may still be a holder. */
-  letGo(cid: CID): Promise<void>
+  /**
+   * Drops the copy that `pin` keeps here; this peer may still be a holder. False if those that shall hold it could not prove
+   * just now that they do: then it stays.
+   */
+  letGo(cid: CID, options?: Abortable): Promise<boolean>
   /** Undefined if the cluster does not keep it. Asks whoever drives it. */
   status(cid: CID, options?: Abortable): Promise<PinStatus | undefined>
-  /** All pins of the cluster, in the order of their CIDs. */
+  /** All pins of the cluster, in the order of their CIDs. Throws PINS_UNREACHED at the end if some may be missing. */
   list(options?: Abortable): AsyncIterable<PinStatus>
   /** Resolves when `count` members hold it. Throws COPIES_UNAVAILABLE when so many never can, NOT_KEPT when it is unpinned. */
   wait(cid: CID, count: number, options?: Abortable & Reporting): Promise<PinStatus>

@@ -30,8 +30,9 @@ export class FakeReplicas implements Replicas {
     return this.pins.delete(String(cid))
   }
 
-  async letGo(): Promise<void> {
+  async letGo(): Promise<boolean> {
     this.asked.push({ what: 'let go' })
+    return true
   }
 
   async status(cid: CID): Promise<PinStatus | undefined> {

@@ -104,6 +104,12 @@ test('more copies than members are allowed, and told', async () => {
   )
   assert.equal(await note(4, 3), undefined)
   assert.equal(await note(undefined, 0), undefined, 'the usual number means as many as there are')
+  const tiny = keeper()
+  for (const one of tiny.organs!.members.members() as Member[]) one.capacity = Math.min(one.capacity, 10)
+  assert.match(
+    (await keep(tiny, cid, {}, {})).note ?? '',
+    /^only this machine keeps it: it has 23 B, and no member gives more than 10 B/,
+  )
 })
 
 test('waiting is for as many as were asked for, and nothing is let go of', async () => {

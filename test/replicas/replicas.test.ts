@@ -3,8 +3,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { sleep } from '../../src/base/clock.ts'
 import type { PeerId } from '../../src/core/peer.ts'
+import { RecordsError } from '../../src/records/errors.ts'
 import { encodePin, pinKey } from '../../src/replicas/pin.ts'
-import { leafOf } from '../exchange/dags.ts'
+import { type Dag, leafOf, nodeOf } from '../exchange/dags.ts'
 import { failureOf } from '../exchange/world.ts'
 import { World } from './world.ts'
 
@@ -237,6 +238,21 @@ test('a pin ends when its time is over, whatever one clock says', async () => {
   assert.deepEqual(await world.holders(dag), [])
 })
 
+test('a pin ends when the others say so, if the clock of whoever pinned it is wrong', async () => {
+  await using world = new World()
+  const skewMs = 24 * hourMs
+  await world.join('A', { skewMs })
+  for (const name of ['B', 'C', 'D']) await world.join(name)
+  // By then it has heard what time it is.
+  await held(world)
+  const dag = world.dag()
+  await world.pin('A', dag, { expiresMs: world.clock.nowMs() + skewMs + hourMs })
+  await world.rest(hourMs / 2)
+  assert.equal((await world.status(dag))?.held, 3)
+  await world.rest(2 * hourMs)
+  assert.equal(await world.status(dag), undefined)
+})
+
 test('a holder that deletes what it accepted is found out, counts no more, and is replaced', async () => {
   await using world = await World.of(names)
   const { dag, holders } = await held(world)
@@ -272,6 +288,23 @@ test('what one audit finds missing makes the holder look through all that it hol
   for (const dag of pins) assert.ok((await world.holders(dag)).includes(robbed))
 })
 
+test('a block that rotted before another pin needed it too is read, and fetched again', async () => {
+  await using world = await World.of(['A', 'B', 'C'])
+  const leaf = leafOf(1_000)
+  const over = (...leaves: Dag['leaves']): Dag => {
+    const root = nodeOf(leaves.map(({ cid }) => cid))
+    const blocks = [...leaves, root]
+    return { root: root.cid, leaves, blocks, bytes: blocks.reduce((sum, { bytes }) => sum + bytes.byteLength, 0) }
+  }
+  await world.pin('A', over(leaf))
+  await world.rest()
+  world.rot('B', leaf)
+  const second = over(leaf, leafOf(1_000))
+  await world.pin('A', second)
+  assert.equal((await world.run(world.peer('A').replicas.wait(second.root, 3))).held, 3)
+  assert.deepEqual(await world.holders(second), ['A', 'B', 'C'])
+})
+
 test('a member whose disk was wiped gets everything again', async () => {
   await using world = await World.of(names)
   const { dag, holders } = await held(world)
@@ -296,7 +329,7 @@ test('a content whose blocks are nowhere is said to be so, and is held once they
   await using world = await World.of(names)
   const dag = world.dag()
   const missing = leafOf(1_000)
-  const root = (await import('../exchange/dags.ts')).nodeOf([...dag.leaves.map(({ cid }) => cid), missing.cid])
+  const root = nodeOf([...dag.leaves.map(({ cid }) => cid), missing.cid])
   const blocks = [...dag.leaves, root]
   const whole = { root: root.cid, blocks, leaves: dag.leaves, bytes: 4_000 }
   await world.pin('A', whole, { copies: 3 })
@@ -320,6 +353,46 @@ test('a copy that shall be elsewhere is not kept here once others hold it', asyn
   await world.run(world.peer('A').replicas.letGo(dag.root))
   await world.rest()
   assert.deepEqual(await world.holders(dag), ['B', 'C', 'D'])
+})
+
+test('nobody lets go of a copy on the word of others: they must prove that they have theirs', async () => {
+  await using world = new World()
+  await world.join('A', { capacity: 0 })
+  for (const name of ['B', 'C']) await world.join(name)
+  const dag = world.dag()
+  await world.pin('A', dag, { copies: 2, expiresMs: world.clock.nowMs() + hourMs })
+  await world.pin('B', dag, { copies: 2 })
+  await world.run(world.peer('A').replicas.wait(dag.root, 2))
+  const loseAll = () => {
+    for (const name of ['B', 'C']) for (const leaf of dag.leaves) world.rot(name, leaf)
+  }
+  loseAll()
+  assert.equal(await world.run(world.peer('A').replicas.letGo(dag.root)), false)
+  await world.rest(10 * 60_000)
+  assert.deepEqual(await world.holders(dag), ['A', 'B', 'C'])
+  // The wish of A ends, and its copy goes at last, but not before what was lost meanwhile has been fetched from it.
+  world.peer('A').network.refuses = true
+  await world.rest(hourMs)
+  loseAll()
+  world.peer('A').network.refuses = false
+  await world.rest(hourMs)
+  assert.deepEqual(await world.holders(dag), ['B', 'C'])
+})
+
+test('a list of pins that may lack some says so, and one that only lacks some answers does not', async () => {
+  await using world = await World.of(names)
+  await held(world)
+  const list = async () => {
+    const all = []
+    for await (const status of world.peer('A').replicas.list()) all.push(status)
+    return all
+  }
+  world.records.unreached = ['B', 'C'] as PeerId[]
+  assert.equal((await world.run(list())).length, 1)
+  world.records.unreached = ['B', 'C', 'D'] as PeerId[]
+  const failure = await failureOf(world.run(list()))
+  assert.equal(failure.code, 'PINS_UNREACHED')
+  assert.match(failure.message, /there may be more pins: 3 members did not answer \(B, C, D\)/)
 })
 
 test('everything goes on after a restart', async () => {
@@ -410,14 +483,82 @@ test('what is pinned every night can be pinned for years, and one unpin ends it'
   assert.deepEqual(await world.holders(dag), [])
 })
 
-test('a wish that could not be written is told later, even if the same was unpinned before', async () => {
+test('a wish that could not be written is taken back, and comes after no unpin', async () => {
+  await using world = await World.of(names)
+  const { dag } = await held(world)
+  const fresh = world.dag()
+  world.peer('A').network.refuses = true
+  await assert.rejects(world.pin('A', dag, { copies: 4 }))
+  await assert.rejects(world.pin('A', fresh, { copies: 2 }))
+  assert.ok(await world.run(world.peer('B').replicas.unpin(dag.root)))
+  world.peer('A').network.refuses = false
+  await world.rest(hourMs)
+  for (const each of [dag, fresh]) {
+    assert.equal(await world.status(each), undefined)
+    assert.equal(world.peer('A').store.pins.get(each.root), undefined)
+  }
+})
+
+test('who can reach no owner of a record pins all the same, and unpins nothing by that', async () => {
+  await using world = await World.of(names)
+  const { dag } = await held(world, 'B', 2)
+  world.records.slowly = () => Promise.reject(new RecordsError('QUORUM_UNAVAILABLE', 'no owner can be reached'))
+  await world.pin('A', dag, { copies: 3 })
+  world.records.slowly = undefined
+  await world.rest()
+  assert.equal((await world.status(dag))?.held, 3)
+  assert.equal(world.records.pins()[0]?.wishes.length, 2)
+})
+
+test('a wish that failed since the disk was full is told neither then nor later', async () => {
+  await using world = await World.of(names)
+  const { table, store } = world.peer('A')
+  const full = new Error('the disk is full')
+  const [first, second] = [world.dag(), world.dag()]
+  const failing = async (dag: Dag) => {
+    await assert.rejects(world.pin('A', dag))
+    await world.rest()
+    table.failWrites = undefined
+    await world.rest(hourMs)
+    assert.equal(await world.status(dag), undefined)
+    assert.equal(store.pins.get(dag.root), undefined)
+  }
+  table.failWrites = full
+  await failing(first)
+  // It fills up when the wish has been kept, so that it cannot be taken back at once.
+  world.records.slowly = () => {
+    table.failWrites ??= full
+    world.records.slowly = undefined
+    return Promise.reject(full)
+  }
+  await failing(second)
+})
+
+test('a wish that a failed one would have replaced stands, and so does a root that nobody was told of', async () => {
+  await using world = await World.of(names)
+  const { dag } = await held(world, 'A', 2)
+  const { store, network } = world.peer('A')
+  const imported = world.dag()
+  network.refuses = true
+  await store.pins.add(imported.root, { recursive: true })
+  for (const each of [dag, imported]) await assert.rejects(world.pin('A', each, { copies: 4 }))
+  network.refuses = false
+  await world.rest(hourMs)
+  assert.equal((await world.status(dag))?.held, 2)
+  assert.ok(store.pins.get(dag.root))
+  assert.equal((await world.status(imported))?.held, 3)
+})
+
+test('a wish that was kept here when the process ended is told later, even if the same was unpinned before', async () => {
   await using world = await World.of(names)
   const { dag } = await held(world)
   assert.ok(await world.run(world.peer('B').replicas.unpin(dag.root)))
   await world.rest()
-  world.peer('A').network.refuses = true
-  await assert.rejects(world.pin('A', dag, { copies: 2 }))
-  world.peer('A').network.refuses = false
+  world.records.slowly = () => new Promise(() => {})
+  void world.pin('A', dag, { copies: 2 }).catch(() => {})
+  await world.rest(1_000)
+  world.records.slowly = undefined
+  await world.restart('A')
   await world.rest(hourMs)
   assert.equal((await world.status(dag))?.held, 2)
   assert.ok(world.peer('A').store.pins.get(dag.root))

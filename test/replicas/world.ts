@@ -1,10 +1,11 @@
 // A cluster that keeps pins, in memory and virtual time: the real replicas, exchange and store over twins of the network, the
 // disk and the clock. Members and records are as simple as can be: everybody sees who the test says is there, and the same
 // records, in which writes that did not see each other stay side by side.
+import type { Clock } from '../../src/base/clock.ts'
 import { silentLog } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
 import { WorkerLoop } from '../../src/base/worker.ts'
-import { CoreError } from '../../src/core/block.ts'
+import { type Block, CoreError } from '../../src/core/block.ts'
 import type { Liveness, Member, View } from '../../src/core/member.ts'
 import type { PeerId } from '../../src/core/peer.ts'
 import type { AnswerCall, Calls, Membership } from '../../src/core/ports.ts'
@@ -16,6 +17,7 @@ import { decodeAnswer, encodeAnswer } from '../../src/replicas/messages.ts'
 import { pinOf } from '../../src/replicas/pin.ts'
 import { openReplicas } from '../../src/replicas/replicas.ts'
 import type { PinRecord, PinRecords, PinStatus, Replicas, ReplicasOptions } from '../../src/replicas/words.ts'
+import { nameOf } from '../../src/store/catalog.ts'
 import { openMemoryStore } from '../../src/store/memory.ts'
 import { MemoryDisk } from '../../src/store/memory-disk.ts'
 import type { Store } from '../../src/store/open.ts'
@@ -42,6 +44,8 @@ export interface PeerOptions {
   zone?: string
   capacity?: number
   bytesPerSecond?: number
+  /** How far its clock is ahead. */
+  skewMs?: number
 }
 
 const hourMs = 3_600_000
@@ -52,6 +56,7 @@ export class World implements AsyncDisposable {
   readonly records = new SharedRecords()
   readonly peers = new Map<string, Peer>()
   readonly #members = new Map<PeerId, Member>()
+  readonly #skews = new Map<string, number>()
   readonly #answers = new Map<PeerId, AnswerCall>()
   readonly #listeners = new Set<(change: { view: boolean }) => void>()
   readonly #options: Partial<ReplicasOptions>
@@ -68,7 +73,8 @@ export class World implements AsyncDisposable {
     return world
   }
 
-  async join(name: string, { zone = 'home', capacity = 1e9, ...line }: PeerOptions = {}): Promise<Peer> {
+  async join(name: string, { zone = 'home', capacity = 1e9, skewMs = 0, ...line }: PeerOptions = {}): Promise<Peer> {
+    this.#skews.set(name, skewMs)
     const peer = name as PeerId
     const member: Member = { peer, incarnation: 1, state: 'joined', zone, capacity, addresses: [], liveness: 'alive' }
     this.#members.set(peer, member)
@@ -136,6 +142,12 @@ export class World implements AsyncDisposable {
     for (const { cid } of roots) await store.pins.add(cid, { recursive: true })
   }
 
+  /** A small block rots on its disk, and its store knows nothing of it. */
+  rot(name: string, { cid }: Block): void {
+    const bytes = this.peer(name).disk.maps.get('inline')?.get(nameOf(cid.multihash.bytes)) as Uint8Array
+    bytes[0]! ^= 0xff
+  }
+
   async stop(name: string): Promise<void> {
     await this.#close(this.peer(name))
   }
@@ -199,6 +211,11 @@ export class World implements AsyncDisposable {
 
   async #open(peer: Pick<Peer, 'peer' | 'network' | 'disk' | 'table' | 'letGo'>) {
     const { clock } = this
+    const wall: Clock = {
+      nowMs: () => clock.nowMs() + this.#skews.get(peer.peer)!,
+      monotonicMs: () => clock.monotonicMs(),
+      timer: (delayMs, fire) => clock.timer(delayMs, fire),
+    }
     const { network, disk, table } = peer
     const store = await openMemoryStore({ disk, linksOf, clock })
     async function* findProviders() {}
@@ -223,7 +240,7 @@ export class World implements AsyncDisposable {
         openCalls: async ({ answer }) => this.#callsOf(peer.peer, answer),
         table,
         onLetGo: () => void peer.letGo++,
-        clock,
+        clock: wall,
         random: seededRandom(this.peers.size + 1),
         log: silentLog,
       },
@@ -279,6 +296,8 @@ export class SharedRecords {
   readonly #records = new Map<string, PinRecord & { version: number }>()
   readonly #followers = new Set<{ prefix: string; listener: (record: PinRecord) => void }>()
   writes = 0
+  /** Members that do not say which records they have. */
+  unreached: PeerId[] = []
   /** Answers to reads are on their way for so long. */
   slowly: ((key: string) => Promise<void>) | undefined
 
@@ -308,7 +327,7 @@ export class SharedRecords {
         const entries = [...this.#records.values()].filter(({ key }) => key.startsWith(prefix) && key > after)
         entries.sort((a, b) => (a.key < b.key ? -1 : 1))
         const page = entries.slice(0, 3)
-        return { entries: page, next: entries.length > 3 ? page.at(-1)!.key : undefined, unreached: [] }
+        return { entries: page, next: entries.length > 3 ? page.at(-1)!.key : undefined, unreached: this.unreached }
       },
       follow: (prefix, listener) => {
         const follower = { prefix, listener }

@@ -111,7 +111,7 @@ function ending(members: checkers.MemberAtEnd[], pin: KnownPin | undefined, more
     known: new Map(pin ? [['d', pin]] : []),
     shown: new Map(),
     whole: names('d'),
-    wallMs: { earliest: 1_000, latest: 2_000, latestEver: 3_000 },
+    wallMs: { earliest: 1_000, latest: 2_000, earliestEver: 800, latestEver: 3_000 },
     movedBytes: 0,
     factor: 2,
     ...more,
@@ -136,6 +136,7 @@ test('what becomes of a pin', () => {
   assert.equal(fate({ copies: 2 }, { ...unpin, outcome: 'unknown' }), 'unknown')
   assert.equal(fate(unpin, { copies: 2 }), 'kept')
   assert.equal(fate({ endsMs: 500 }), 'ended')
+  assert.equal(fate({ endsMs: 900 }), 'unknown')
   assert.equal(fate({ endsMs: 2_500 }), 'unknown')
   assert.equal(fate({ endsMs: 5_000 }), 'kept')
 })
@@ -190,13 +191,20 @@ test('a wait tells the truth', () => {
 test('nothing pinned is lost while fewer holders than copies are gone at once', () => {
   const lost = (...changes: Parameters<PinHistory['changed']>[]) => {
     const history = historyOf({ peer: 'p9', copies: 2 }, { kind: 'wait', copies: 2, found: ['p1', 'p2'] })
-    history.named.set('d', new Set(['p1', 'p2', 'p3']))
+    for (const peer of ['p1', 'p2']) history.changed('d', peer, 'kept')
     for (const change of changes) history.changed(...change)
     return checkers.lostContent(history, ending([], known([]), { whole: names() }))
   }
   finds(lost(['d', 'p1', 'wiped'], ['d', 'p2', 'lost']))
   finds(lost(['d', 'p1', 'wiped'], ['d', 'p2', 'dropped']), /gone meanwhile: p1 \(wiped\)/)
-  finds(lost(['d', 'p1', 'wiped'], ['d', 'p3', 'gained'], ['d', 'p3', 'wiped'], ['d', 'p2', 'dropped']), /p3 \(wiped\)/)
+  finds(lost(['d', 'p1', 'wiped'], ['d', 'p3', 'kept'], ['d', 'p3', 'wiped'], ['d', 'p2', 'dropped']), /p3 \(wiped\)/)
+  // Who has it and does not keep it makes nobody whole again.
+  finds(lost(['d', 'p1', 'wiped'], ['d', 'p3', 'gained'], ['d', 'p2', 'wiped'], ['d', 'p3', 'dropped']))
+  finds(lost(['d', 'p3', 'kept'], ['d', 'p3', 'released'], ['d', 'p1', 'wiped'], ['d', 'p2', 'wiped']))
+  finds(
+    lost(['d', 'p3', 'kept'], ['d', 'p1', 'wiped'], ['d', 'p3', 'released'], ['d', 'p2', 'wiped']),
+    /gone meanwhile: p2/,
+  )
 })
 
 test('a status is true', () => {

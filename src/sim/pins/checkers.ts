@@ -2,7 +2,7 @@
 // end. Every checker is pure and gives findings; none means that it holds. They believe the disks and the clients, and
 // nothing that a peer says of itself, but to compare it with the truth.
 import type { Finding } from '../checkers.ts'
-import type { Loss, PinHistory, PinOperation } from './history.ts'
+import type { Holding, PinHistory, PinOperation } from './history.ts'
 import type { KnownPin, ShownPin } from './program.ts'
 
 /** A member and its disk at the end. */
@@ -29,8 +29,11 @@ export interface PinEnding {
   shown: ReadonlyMap<string, { peer: string; status: ShownPin | undefined }>
   /** Contents whose every block is on the disk of some member. */
   whole: ReadonlySet<string>
-  /** What the slowest and the fastest clock of a member say, and the fastest of the whole run. */
-  wallMs: { earliest: number; latest: number; latestEver: number }
+  /**
+   * What the slowest and the fastest clock of a member say; and for pins that were made by a clock that was off, and heard of
+   * no other: so much earlier and later as any clock of the whole run was ahead.
+   */
+  wallMs: { earliest: number; latest: number; earliestEver: number; latestEver: number }
   movedBytes: number
   /** Bytes that may be moved for each that must be. */
   factor: number
@@ -64,18 +67,16 @@ type Fate = 'kept' | 'ended' | 'unknown'
 export function fateOf(
   { operations, holdings }: Pick<PinHistory, 'operations' | 'holdings'>,
   dag: string,
-  { earliest, latestEver }: PinEnding['wallMs'],
+  { earliestEver, latestEver }: PinEnding['wallMs'],
 ): { fate: Fate; copies: number } {
   const own = operations.filter((operation) => operation.dag === dag && operation.outcome !== 'failed')
   const pins = own.filter(({ kind }) => kind === 'pin')
   const unpins = own.filter(({ kind }) => kind === 'unpin')
   const mayEnd = (pin: PinOperation) => pin.endsMs !== undefined && pin.endsMs <= latestEver
-  const hasEnded = (pin: PinOperation) => pin.endsMs !== undefined && pin.endsMs < earliest
+  const hasEnded = (pin: PinOperation) => pin.endsMs !== undefined && pin.endsMs < earliestEver
   // One durable copy of the record is enough for a pin to succeed: it may have been that of a disk that is lost.
   const isShaky = (pin: PinOperation) =>
-    holdings.some(
-      ({ atMs, peer, change }) => peer === pin.peer && change !== 'gained' && isLoss(change) && atMs >= pin.endMs,
-    )
+    holdings.some(({ atMs, peer, change }) => peer === pin.peer && isLoss(change) && atMs >= pin.endMs)
   const kept = pins.filter(
     (pin) =>
       pin.outcome === 'done' && !mayEnd(pin) && !isShaky(pin) && unpins.every(({ endMs }) => endMs < pin.startMs),
@@ -182,8 +183,8 @@ export function falseAcknowledgements({
 }
 
 /**
- * Content that somebody waited for until N had it is there at the end, if fewer than N of those that had it lost it since
- * the last moment in which N had it.
+ * Content that somebody waited for until N had it is there at the end, if fewer than N of those that kept it lost it since
+ * the last moment in which N did. Whoever has only read it, or has let go of it and not collected yet, keeps nothing.
  */
 export function lostContent(history: PinHistory, { whole, wallMs }: PinEnding): Finding[] {
   return [...history.sizes.keys()].flatMap((dag) => {
@@ -191,20 +192,15 @@ export function lostContent(history: PinHistory, { whole, wallMs }: PinEnding): 
     const waits = history.operations.filter(
       (wait) => wait.dag === dag && wait.kind === 'wait' && wait.outcome === 'done',
     )
-    return waits.slice(-1).flatMap(({ id, copies, endMs, found }) => {
-      const holders = new Set(found)
-      // Who has told that it holds it may have lost it before that was heard.
-      const before = history.holdings.filter((one) => one.dag === dag && one.atMs <= endMs && !holders.has(one.peer))
-      let mishaps = before.flatMap(({ peer, change }) => (isMishap(change) ? [`${peer} (${change})`] : []))
-      if (found.length >= copies) mishaps = []
-      for (const { peer, change } of history.holdings.filter(
-        (holding) => holding.dag === dag && holding.atMs > endMs,
-      )) {
-        // Who has read it has it too, and may drop it at any time.
-        if (change !== 'gained') holders.delete(peer)
-        else if (history.named.get(dag)?.has(peer)) holders.add(peer)
+    return waits.slice(-1).flatMap(({ id, copies }) => {
+      const keepers = new Set<string>()
+      let mishaps: string[] = []
+      for (const { peer, change } of history.holdings.filter((holding) => holding.dag === dag)) {
+        if (change === 'kept') keepers.add(peer)
+        else if (change !== 'gained') keepers.delete(peer)
+        // Who has told that it holds it may have lost it before that was heard.
         if (isMishap(change)) mishaps.push(`${peer} (${change})`)
-        if (holders.size >= copies) mishaps = []
+        if (keepers.size >= copies) mishaps = []
       }
       if (mishaps.length >= copies) return []
       const sentence = `#${id}: ${copies} had ${dag}, and nobody has it; gone meanwhile: ${mishaps.join(' ') || 'nobody'}`
@@ -283,12 +279,12 @@ export function brokenPromises({ overfull }: Pick<PinHistory, 'overfull'>): Find
 }
 
 /** The whole disk has gone. */
-function isLoss(change: Loss): boolean {
+function isLoss(change: Holding['change']): boolean {
   return change === 'wiped' || change === 'lost'
 }
 
 /** No fault of the peer: the bytes were taken from it. */
-function isMishap(change: Loss | 'gained'): boolean {
+function isMishap(change: Holding['change']): boolean {
   return change === 'wiped' || change === 'lost' || change === 'rotted'
 }
 

@@ -14,7 +14,7 @@ export interface PinOperation {
   readonly dag: string
   /** A pin: copies wanted. A wait: copies waited for. */
   readonly copies: number
-  /** A pin: wall time of its peer when it ends; undefined if never. */
+  /** A pin: wall time when it ends, as a clock that is right says it; undefined if never. */
   readonly endsMs: number | undefined
   /** An unpin: every replica of the record said the same when it began, so that it knew of all that was wished before. */
   readonly isInformed: boolean
@@ -32,12 +32,18 @@ export type Begun = Pick<PinOperation, 'peer' | 'kind' | 'dag'> &
 /** Why a machine no longer has all of a content; `dropped`: its peer did that itself. */
 export type Loss = 'wiped' | 'lost' | 'rotted' | 'left' | 'dropped'
 
+/**
+ * `gained`: all of it is there. `kept`: and its root is pinned, so that it stays. `released`: it is there still, and may go
+ * with the next collection.
+ */
+type Change = 'gained' | 'kept' | 'released' | Loss
+
 /** One machine's disk and one content. */
 export interface Holding {
   atMs: number
   dag: string
   peer: string
-  change: 'gained' | Loss
+  change: Change
 }
 
 /** A holder was away for longer than the grace time. */
@@ -109,7 +115,7 @@ export class PinHistory {
     operation.error = ended.error
   }
 
-  changed(dag: string, peer: string, change: Holding['change']): void {
+  changed(dag: string, peer: string, change: Change): void {
     this.holdings.push({ atMs: this.#nowMs(), dag, peer, change })
   }
 }

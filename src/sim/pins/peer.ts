@@ -5,7 +5,7 @@ import type { CID } from 'multiformats/cid'
 import { type Abortable, withDeadline } from '../../base/abort.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { PeerId } from '../../core/peer.ts'
-import type { BlockReader, Dht, FetchSession, LinksOf } from '../../core/ports.ts'
+import type { BlockReader, Dht, FetchSession, LinksOf, Table, TableOperation } from '../../core/ports.ts'
 import { assemble, type Organs, type Ports } from '../../node/assemble.ts'
 import { leaveCluster } from '../../node/membership.ts'
 import { rootsOf } from '../../node/roots.ts'
@@ -37,6 +37,8 @@ export interface PinPeerOptions {
 const readMs = 60_000
 const waitMs = 80_000
 const concurrency = 4
+/** After a stretch of time was left out, drivers have asked everybody again by then. */
+const doubtMs = 5_000
 const pinPrefix = 'pin/'
 
 const noDht: Dht = {
@@ -53,11 +55,12 @@ export async function startPinPeer(ports: MachinePorts, options: PinPeerOptions)
   const { zone, capacity, table, invitedBy } = ports
   const store = await ports.openStore(linksOf)
   const quiet = new QuietClock(ports.clock)
+  const records = new CountedTable(table('records'))
   const tables = {
     announcements: table('announcements'),
     ipns: table('ipns'),
     members: table('members'),
-    records: table('records'),
+    records,
     replicas: table('replicas'),
   }
   const organs = await assemble(
@@ -77,7 +80,18 @@ export async function startPinPeer(ports: MachinePorts, options: PinPeerOptions)
     },
     { zone, capacity, copies, private: true, graceMs, concurrency, isInvited: invitedBy.length > 0 },
   )
-  return new PinPeer(ports, { organs, store, quiet, stopMeeting: meetInviters(ports) }, options)
+  return new PinPeer(ports, { organs, store, quiet, records, stopMeeting: meetInviters(ports) }, options)
+}
+
+/** What the records said after so many writes. */
+type ReadRecords = Pick<PinInspected, 'known' | 'onTheirWay'> & { writes: number }
+
+interface PinPeerParts {
+  organs: Organs
+  store: Store
+  quiet: QuietClock
+  records: CountedTable
+  stopMeeting: () => void
 }
 
 class PinPeer implements PinProgram {
@@ -85,21 +99,24 @@ class PinPeer implements PinProgram {
   readonly #organs: Organs
   readonly #store: Store
   readonly #quiet: QuietClock
+  readonly #records: CountedTable
   readonly #stopMeeting: () => void
   readonly #options: PinPeerOptions
   /** Bytes that sessions of clients brought, and the sessions that still may. */
   #readBytes = 0
   readonly #reading = new Set<FetchSession>()
+  #read: ReadRecords | undefined
 
   constructor(
     ports: MachinePorts,
-    { organs, store, quiet, stopMeeting }: { organs: Organs; store: Store; quiet: QuietClock; stopMeeting: () => void },
+    { organs, store, quiet, records, stopMeeting }: PinPeerParts,
     options: PinPeerOptions,
   ) {
     this.#ports = ports
     this.#organs = organs
     this.#store = store
     this.#quiet = quiet
+    this.#records = records
     this.#stopMeeting = stopMeeting
     this.#options = options
   }
@@ -123,8 +140,8 @@ class PinPeer implements PinProgram {
     return this.#organs.replicas.unpin(root)
   }
 
-  letGo(root: CID): Promise<void> {
-    return this.#organs.replicas.letGo(root)
+  async letGo(root: CID): Promise<void> {
+    await this.#organs.replicas.letGo(root)
   }
 
   async read(root: CID): Promise<number> {
@@ -167,22 +184,24 @@ class PinPeer implements PinProgram {
 
   skip(byMs: number): void {
     const { loops, replicas } = this.#organs
-    const names = replicas.workers.map(({ name }) => name)
+    const [driver, ...others] = replicas.workers.map(({ name }) => name)
+    const wake = (names: (string | undefined)[]) => {
+      for (const loop of loops) if (names.includes(loop.status().name)) loop.wake()
+    }
     this.#quiet.skippedMs += byMs
-    for (const loop of loops) if (names.includes(loop.status().name)) loop.wake()
+    wake([driver])
+    // Whoever asks a driver in the very instant in which all that it has heard is old finds it in doubt of everything.
+    this.#ports.clock.timer(doubtMs, () => wake(others))
   }
 
   inspect(): PinInspected {
-    const { members, records, replicas } = this.#organs
-    const known = new Map<string, KnownPin>()
-    for (const record of records.local()) {
-      if (record.standIn || !record.key.startsWith(pinPrefix)) continue
-      const pin = this.#options.pinOf(record)
-      if (pin) known.set(pin.cid, this.#known(pin))
-    }
+    const { members, replicas } = this.#organs
+    // Everybody is looked at every second, and seldom has anything changed.
+    if (this.#read?.writes !== this.#records.writes) this.#read = this.#readRecords()
+    const { known, onTheirWay } = this.#read
     const { heldBytes, reservedBytes, capacity } = replicas.summary()
     const view = members.view()
-    return { epoch: view.epoch, members: view.members.length, known, heldBytes, reservedBytes, capacity }
+    return { epoch: view.epoch, members: view.members.length, known, onTheirWay, heldBytes, reservedBytes, capacity }
   }
 
   movedBytes(): number {
@@ -195,6 +214,18 @@ class PinPeer implements PinProgram {
     this.#stopMeeting()
     await this.#organs[Symbol.asyncDispose]()
     await this.#store[Symbol.asyncDispose]()
+  }
+
+  #readRecords(): ReadRecords {
+    const known = new Map<string, KnownPin>()
+    const onTheirWay = new Map<string, string[]>()
+    for (const record of this.#organs.records.local()) {
+      const pin = record.key.startsWith(pinPrefix) ? this.#options.pinOf(record) : undefined
+      const ids = pin?.wishes.map(({ id }) => id)
+      if (pin && ids && record.standIn) onTheirWay.set(pin.cid, ids)
+      else if (pin) known.set(pin.cid, this.#known(pin))
+    }
+    return { writes: this.#records.writes, known, onTheirWay }
   }
 
   #known({ sizeBytes, wishes, holders }: ReadPin): KnownPin {
@@ -220,6 +251,33 @@ class PinPeer implements PinProgram {
       state,
       why,
       places: places.map((place) => ({ peer: nameOf(place.peer), state: place.state })),
+    }
+  }
+}
+
+/** A table that counts its changes, from when they are asked for to when they are made. */
+class CountedTable implements Table {
+  readonly #table: Table
+  writes = 0
+
+  constructor(table: Table) {
+    this.#table = table
+  }
+
+  get(key: string): Uint8Array | undefined {
+    return this.#table.get(key)
+  }
+
+  range(bounds: Parameters<Table['range']>[0]): ReturnType<Table['range']> {
+    return this.#table.range(bounds)
+  }
+
+  async write(operations: TableOperation[]): Promise<void> {
+    this.writes++
+    try {
+      await this.#table.write(operations)
+    } finally {
+      this.writes++
     }
   }
 }

@@ -82,6 +82,8 @@ export interface PinInspected {
   members: number
   /** Pins of the records that this replica has, by root. */
   known: ReadonlyMap<string, KnownPin>
+  /** Ids of the wishes of pins that this replica keeps for owners that it could not reach, by root. */
+  onTheirWay: ReadonlyMap<string, readonly string[]>
   heldBytes: number
   reservedBytes: number
   capacity: number

@@ -280,13 +280,18 @@ class PinRun {
     const shares = sharesOf(dags)
     const members = this.#members()
     const wall = members.map(({ run }) => run!.clock.nowMs())
-    const latest = Math.max(...wall)
+    const [earliest, latest] = [Math.min(...wall), Math.max(...wall)]
     return {
       members: members.map((peer) => memberAtEnd(peer, { dags, shares, isLeaving: this.#faults.leaving.has(peer) })),
       known: this.#witness.known(),
       shown,
       whole: new Set(dags.filter((dag) => isWhole(dag, members)).map(({ name }) => name)),
-      wallMs: { earliest: Math.min(...wall), latest, latestEver: latest + this.#skewMostMs },
+      wallMs: {
+        earliest,
+        latest,
+        earliestEver: earliest - this.#skewMostMs,
+        latestEver: latest + this.#skewMostMs,
+      },
       movedBytes: movedBytesOf(this.#programs),
       factor,
     }

@@ -40,6 +40,8 @@ export class Witness {
   readonly #byRoot = new Map<string, string>()
   /** By content, who has all of it. */
   readonly #full = new Map<string, Map<Peer, BlockDisk>>()
+  /** By content, who has all of it and keeps its root. */
+  readonly #keepers = new Map<string, Set<Peer>>()
   /** Since when nobody of the larger part of the members has heard of a peer. */
   readonly #unreachedSince = new Map<Peer, number>()
   #sides = new Map<string, Side>()
@@ -56,6 +58,7 @@ export class Witness {
     this.#dags.set(dag.name, dag)
     this.#byRoot.set(dag.root.toString(), dag.name)
     this.#full.set(dag.name, new Map())
+    this.#keepers.set(dag.name, new Set())
   }
 
   /** Machines that have all of it on their disks now, but for those that are lost. */
@@ -64,15 +67,16 @@ export class Witness {
     return [...this.#full.get(dag.name)!.keys()].map(({ name }) => name)
   }
 
-  /** True if all members are up, and those that have the record of a pin know the same wishes. */
+  /** True if all members are up, those that have the record of a pin know the same wishes, and none is on its way to them. */
   agreesOn(dag: Dag): boolean {
     const members = this.#members()
     if (members.some(({ run }) => !run?.program || run.clock.asleep)) return false
-    const wishes = members.flatMap(({ run }) => {
-      const known = run!.program!.inspect().known.get(dag.root.toString())
-      return known ? [known.wishes.toSorted().join(' ')] : []
-    })
-    return new Set(wishes).size <= 1
+    const root = dag.root.toString()
+    const inspected = members.map(({ run }) => run!.program!.inspect())
+    const wishes = inspected.flatMap(({ known }) => known.get(root)?.wishes.toSorted().join(' ') ?? [])
+    if (new Set(wishes).size > 1) return false
+    const known = new Set(inspected.flatMap(({ known }) => known.get(root)?.wishes ?? []))
+    return inspected.every(({ onTheirWay }) => onTheirWay.get(root)?.every((id) => known.has(id)) ?? true)
   }
 
   /** To be called right after bytes of a disk were spoiled, and once for every step of time. */
@@ -109,16 +113,26 @@ export class Witness {
     for (const peer of cluster.peers) {
       const { blocks } = peer.disk
       const has = !isGone(peer) && dag.blocks.every(({ cid }) => blocks.holds(cid))
-      if (has === full.has(peer)) continue
-      if (has) {
+      const before = full.get(peer)
+      if (has && !before) {
         full.set(peer, blocks)
         history.changed(dag.name, peer.name, 'gained')
-      } else {
-        const before = full.get(peer)!
+      } else if (!has && before) {
         full.delete(peer)
         history.changed(dag.name, peer.name, this.#lossOf(peer, before, spoiled))
       }
+      this.#lookAtRoot(dag, peer, has)
     }
+  }
+
+  #lookAtRoot({ name, root }: Dag, peer: Peer, has: boolean): void {
+    const keepers = this.#keepers.get(name)!
+    const keeps = has && peer.disk.blocks.isPinned(root)
+    if (keeps === keepers.has(peer)) return
+    if (keeps) keepers.add(peer)
+    else keepers.delete(peer)
+    // Whoever has lost it has been noted for that.
+    if (has) this.#deps.history.changed(name, peer.name, keeps ? 'kept' : 'released')
   }
 
   #lossOf(peer: Peer, before: BlockDisk, spoiled: Peer | undefined): Loss {

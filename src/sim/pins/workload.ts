@@ -94,7 +94,7 @@ export class PinWorkload {
     const copies = 1 + Math.floor(random.unit() * copiesMost)
     const [expires, isSoon, elsewhere] = [random.unit() < 0.15, random.unit() < 0.7, random.unit() < 0.1]
     const endsAfterMs = expires ? (isSoon ? random.unit() * soonMs : monthMs) : undefined
-    const endsMs = endsAfterMs === undefined ? undefined : peer.run!.clock.nowMs() + endsAfterMs
+    const endsMs = endsAfterMs === undefined ? undefined : peer.run!.clock.nowMs() - peer.skewMs + endsAfterMs
     const isPinned = await this.#run(peer, { kind: 'pin', dag: dag.name, copies, endsMs }, async (program) => {
       await program.pin(dag, { copies, endsAfterMs, elsewhere })
       return []
