@@ -39,7 +39,8 @@ function whatIsWrong(error: unknown): string {
   if (Object.hasOwn(certificates, code) || /CERT/.test(code))
     return `shows a certificate that is wrong: ${certificates[code] ?? `OpenSSL says ${code}`}; it was asked nothing`
   if (/SSL|TLS|EPROTO/.test(code)) return `does not speak TLS there (${code}): was http:// meant?`
-  if (code.startsWith('HPE_')) return `does not speak HTTP there (${code}): is the port right?`
+  if ((deepest(error) as Error | null)?.name === 'HTTPParserError')
+    return 'does not speak HTTP there: is the port right?'
   return `is not reachable: ${others[code] ?? sentenceOf(deepest(error))}`
 }
 
