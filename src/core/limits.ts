@@ -115,6 +115,42 @@ export const limits = {
   connectionsInPerSecond: 64,
   /** Connections in the middle of their handshake: strangers who say nothing must not keep others out. */
   handshakesMax: 128,
+  /** A message of a relay: its addresses, and a voucher. */
+  circuitMessageBytesMax: 16 * KiB,
+  /** Circuits through this peer as a relay, and connections that one relay brings: each may keep 4 MiB waiting each way at worst. */
+  circuitsMax: 512,
+  /** Circuits from or to one peer: it may talk with a whole cluster through us. */
+  circuitsPerPeerMax: 256,
+  /** Peers that have a place here, as a relay of their own network. */
+  relayReservationsMax: 1_024,
+  /** What strangers get from a relay in the open network, go-libp2p's and js-libp2p's figures: places, */
+  strangerReservationsMax: 15,
+  /** circuits from or to one of them, */
+  strangerCircuitsPerPeerMax: 16,
+  /** and bytes through one circuit. */
+  strangerCircuitBytes: 128 * KiB,
+  /** Relays at which a peer behind a NAT has a place: one may die and another refuse, and it is still reached. */
+  relaysWanted: 3,
+  /** Addresses of one relay under which this peer is announced: more only fill claims. */
+  relayAddressesMax: 3,
+  /** Clocks that differ by more are worth telling: some seconds are lost on the way, and nobody sets a clock by hand better. */
+  clockSkewMs: 30_000,
+  /** A question or answer about addresses. */
+  dialBackBytesMax: 8 * KiB,
+  /** Addresses that are tried for a peer that asks: it listens at some, and its router may map a port. */
+  dialBackAddressesMax: 8,
+  /** How often one peer may ask for that in a minute, */
+  dialBacksPerMinute: 6,
+  /** how many are tried at a time for everybody, */
+  dialBacksAtATime: 8,
+  /** and of how many peers it is remembered that they asked. */
+  dialBackPeersMax: 1_024,
+  /** Peers whose dial back is asked for: some may be in the same network, and say nothing about the world. */
+  dialBackAskedMax: 4,
+  /** Addresses that others have found to work and that are announced. */
+  confirmedAddressesMax: 4,
+  /** Addresses remembered because they have failed. */
+  failedAddressesMax: 4_096,
   /** Discovered peers waiting to be dialed. */
   discoveredMax: 256,
   /** Peers dialed at a time in the background. */
@@ -442,6 +478,33 @@ export const times = {
   pingMs: 20_000,
   /** A connection must have finished its handshake by then. */
   handshakeMs: 8_000,
+  /** Trying some addresses for a peer: one that answers nothing takes as long as a dial may. */
+  dialBackMs: 8_000,
+  /** After a connection has closed, its streams have too. */
+  gossipMendMs: 200,
+  /** How often a peer has others try whether it can be dialed, */
+  reachEveryMs: 600_000,
+  /** and how often while it cannot: somebody may have opened a port. */
+  reachAgainMs: 120_000,
+  /** An address that has failed is tried after all others for so long; doubled each time. */
+  failedAddressFirstMs: 60_000,
+  failedAddressMostMs: 3_600_000,
+  /** For how long the networks of this machine are believed to be the same. */
+  interfacesMs: 10_000,
+  /** A relay must have answered by then, or brought the two together. */
+  circuitMs: 8_000,
+  /** How long a place at a relay lasts unless it is renewed. The specification's figure. */
+  reservationMs: 3_600_000,
+  /** The longest that one is believed to last, whatever the relay says, and how soon it is renewed at most. */
+  reservationMostMs: 2 * 3_600_000,
+  reservationRenewMinMs: 10_000,
+  /** First wait before a relay that refused or failed is asked again; doubled each time. */
+  relayRetryFirstMs: 2_000,
+  relayRetryMostMs: 300_000,
+  /** How often it is looked at whether relays are wanted, though connections that come and go wake that. */
+  relaysPollMs: 5_000,
+  /** A circuit of strangers ends after this. go-libp2p's and js-libp2p's figure. */
+  strangerCircuitMs: 120_000,
   /** A request to a member must be answered by then, unless its caller says otherwise. */
   callMs: 5_000,
   /** A connected peer must have proven by then that it is a member, or its streams are dropped. */

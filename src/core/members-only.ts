@@ -32,6 +32,7 @@ export function membersOnly(
     connect: (target, options) => network.connect(target, options),
     open: (peer, protocols, options) => network.open(peer, protocols, options),
     onPeer: (listen) => network.onPeer(listen),
+    onDirect: (listen) => network.onDirect(listen),
     handle: async (protocol, options, handler) => {
       if (!admission.proof()) return async () => {}
       return await network.handle(protocol, options, async (channel: Channel) => {

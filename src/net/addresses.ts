@@ -1,11 +1,29 @@
 // Addresses as people and other peers write them. Only what came from a person is refused with a sentence; an address that
 // a stranger told is dropped in silence when it does not parse.
-
+import { BlockList, isIPv6 } from 'node:net'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { limits } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
 import { NetError } from './errors.ts'
+
+const localIps = new BlockList()
+for (const [net, prefix] of [
+  ['0.0.0.0', 8],
+  ['10.0.0.0', 8],
+  ['100.64.0.0', 10],
+  ['127.0.0.0', 8],
+  ['169.254.0.0', 16],
+  ['172.16.0.0', 12],
+  ['192.168.0.0', 16],
+] as const)
+  localIps.addSubnet(net, prefix, 'ipv4')
+for (const [net, prefix] of [
+  ['::', 127],
+  ['fc00::', 7],
+  ['fe80::', 10],
+] as const)
+  localIps.addSubnet(net, prefix, 'ipv6')
 
 const example = '/ip4/192.168.1.20/tcp/4101/p2p/12D3KooW…'
 
@@ -34,9 +52,52 @@ export function isAddress(text: string): boolean {
   }
 }
 
-/** The PeerId at the end of an address, if it has one. */
+/** The PeerId at the end of an address, if it has one. One that ends with `/p2p-circuit` names a relay, and nobody behind it. */
 export function peerOfAddress(address: Multiaddr): PeerId | undefined {
-  return address.getComponents().findLast(({ name }) => name === 'p2p')?.value as PeerId | undefined
+  const components = address.getComponents()
+  if (components.at(-1)?.name === 'p2p-circuit') return undefined
+  return components.findLast(({ name }) => name === 'p2p')?.value as PeerId | undefined
+}
+
+/** The relay of an address that leads through one: `/…/p2p/RELAY/p2p-circuit`, with or without a tail. */
+export function relayOfAddress(address: Multiaddr): PeerId | undefined {
+  const components = address.getComponents()
+  const at = components.findIndex(({ name }) => name === 'p2p-circuit')
+  const before = components[at - 1]
+  return before?.name === 'p2p' ? (before.value as PeerId) : undefined
+}
+
+/** The two halves of an address through one relay. Throws ADDRESS_INVALID. */
+export function splitCircuit(address: Multiaddr): { relay: Multiaddr; peer: PeerId } {
+  const [relay = '', tail = '', ...more] = address.toString().split('/p2p-circuit')
+  const peer = /^\/p2p\/([^/]+)$/.exec(tail)?.[1]
+  if (peer === undefined || more.length > 0 || relayOfAddress(address) === undefined)
+    throw new NetError('ADDRESS_INVALID', `'${address}' does not lead through one relay to a peer`)
+  return { relay: multiaddr(relay), peer: peer as PeerId }
+}
+
+/** True for an address that means something only on this machine or in this network: loopback, private, link-local. */
+export function isLocalAddress(address: Multiaddr): boolean {
+  const ip = ipOfAddress(address)
+  return ip !== undefined && isLocalIp(ip)
+}
+
+/** The IP address that an address begins with; undefined for a name. */
+export function ipOfAddress(address: Multiaddr): string | undefined {
+  const [host] = address.getComponents()
+  return host?.name === 'ip4' || host?.name === 'ip6' ? host.value : undefined
+}
+
+/** The TCP port of an address that is `/ip…/…/tcp/…` and nothing more but a `/p2p/` tail. */
+export function portOfAddress(address: Multiaddr): number | undefined {
+  const [host, port, tail, ...more] = address.getComponents()
+  const isPlain = port?.name === 'tcp' && (tail === undefined || tail.name === 'p2p') && more.length === 0
+  return isPlain && (host?.name === 'ip4' || host?.name === 'ip6') ? Number(port.value) : undefined
+}
+
+/** True for an IP address that is routed nowhere: loopback, private, shared by a provider's NAT, link-local, unspecified. */
+export function isLocalIp(ip: string): boolean {
+  return localIps.check(ip, isIPv6(ip) ? 'ipv6' : 'ipv4')
 }
 
 /** libp2p's form of a PeerId. Throws ADDRESS_INVALID. */
@@ -50,9 +111,7 @@ export function libp2pPeerId(peer: PeerId): ReturnType<typeof peerIdFromString> 
 
 /** Text without the `/p2p/…` tail, as PeerInfo carries addresses. */
 export function bareAddress(address: Multiaddr): string {
-  const text = address.toString()
-  const tail = text.lastIndexOf('/p2p/')
-  return tail === -1 ? text : text.slice(0, tail)
+  return address.toString().replace(/\/p2p\/[^/]+$/, '')
 }
 
 /** The addresses among `texts` that can be dialed for this peer, each once and with its `/p2p/` tail, at most so many. */

@@ -4,6 +4,7 @@ import { CodedError } from '../base/errors.ts'
 
 export type NetErrorCode =
   | 'ADDRESS_INVALID'
+  | 'CIRCUIT_FAILED'
   | 'DIAL_FAILED'
   | 'GOSSIP_TOO_LARGE'
   | 'IDENTITY_INVALID'

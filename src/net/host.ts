@@ -17,11 +17,14 @@ import { TableDatastore } from './datastore.ts'
 import { Libp2pDht } from './dht.ts'
 import { NetError } from './errors.ts'
 import { listenFailure } from './failures.ts'
+import { keepGossipStreams } from './gossip-streams.ts'
 import { peerIdOf } from './identity.ts'
 import { Keyring, noAdmission } from './keyring.ts'
 import { Meeting } from './meeting.ts'
 import { Libp2pNetwork } from './network.ts'
 import { createNode } from './node.ts'
+import type { Reach } from './reach.ts'
+import { type ReachOptions, startReaching } from './reaching.ts'
 import type { Secrets } from './secrets.ts'
 import { Ed25519Signer } from './signer.ts'
 
@@ -44,8 +47,12 @@ export interface HostOptions {
   network: { kind: 'private'; secrets: Secrets } | { kind: 'open' }
   /** Whether to look for peers on the local network by multicast DNS. */
   mdns: boolean
-  /** Whether this peer is a hub, which always relays for others. */
-  hub?: boolean
+  /** Whether to ask a router to map a port to this peer; not if left out. */
+  upnp?: boolean
+  /** Multiaddrs to tell others instead of those that were found. */
+  announce?: readonly string[]
+  /** How this peer relays for others; without a limit once it can be reached, if left out. */
+  relay?: ReachOptions
   /** Version of this program, as other peers are told; none if left out. */
   version?: string
 }
@@ -55,6 +62,9 @@ export interface HostStatus {
   connections: number
   dhtServers: number
   meeting: WorkerStatus
+  /** Bootstrap addresses that do not answer. */
+  unreached: string[]
+  clocksAheadMs: number[]
 }
 
 export interface KnownPeer extends PeerInfo {
@@ -77,6 +87,10 @@ export interface Host extends AsyncDisposable {
   /** Puts other secrets in force, in a private network. With `only`, connections to all other peers are closed. */
   changeSecrets(secrets: Secrets, options?: { only?: readonly PeerId[] | undefined }): void
   status(): HostStatus
+  /** How others reach this peer. */
+  reach(): Reach
+  /** What keeps it reachable. */
+  readonly loops: readonly WorkerLoop[]
 }
 
 /**
@@ -85,14 +99,15 @@ export interface Host extends AsyncDisposable {
  */
 export async function openHost(deps: HostDeps, options: HostOptions): Promise<Host> {
   const { clock, log } = deps
-  for (const address of [...options.listen, ...options.bootstrap]) parseAddress(address)
+  for (const address of [...options.listen, ...options.bootstrap, ...(options.announce ?? [])]) parseAddress(address)
   const keyring = keyringOf(deps, options)
   await using scope = new Scope()
   scope.defer(() => keyring?.close())
   const datastore = TableDatastore.open({ table: deps.datastore, clock, log })
   scope.defer(() => datastore.flush())
   const signer = new Ed25519Signer(options.identity)
-  const { node, gossip, dhts } = await createNode({ datastore, signer, clock }, { ...options, keyring })
+  const made = await createNode({ datastore, signer, clock, log }, { ...options, keyring })
+  const { node, gossip, dhts } = made
   const network = new Libp2pNetwork({ node, clock, log })
   const dht = new Libp2pDht({ node, network, networks: dhts, datastore, clock, log })
   scope.defer(() => stopNode(node, clock, log))
@@ -101,8 +116,14 @@ export async function openHost(deps: HostDeps, options: HostOptions): Promise<Ho
   } catch (error) {
     throw listenFailure(error, options.listen)
   }
+  scope.defer(keepGossipStreams({ ...made, clock, log }))
   const broadcast = new GossipBroadcast({ gossip, log, keyring })
-  const loop = startMeeting({ ...deps, node, network }, options, scope)
+  const reaching = await startReaching(
+    { ...deps, ...made, network },
+    { ...(options.relay ?? { alwaysRelay: false, relayRate: 0 }), private: keyring !== undefined },
+    scope,
+  )
+  const { loop, meeting } = startMeeting({ ...deps, node, network }, options, scope)
   const closing = scope.move()
   return {
     network,
@@ -122,7 +143,11 @@ export async function openHost(deps: HostDeps, options: HostOptions): Promise<Ho
       connections: network.connected().length,
       dhtServers: dht.size(),
       meeting: loop.status(),
+      unreached: meeting.unreached(),
+      clocksAheadMs: reaching.clocksAheadMs(),
     }),
+    reach: reaching.reach,
+    loops: reaching.loops,
     [Symbol.asyncDispose]: () => closing.close(),
   }
 }
@@ -162,7 +187,7 @@ function startMeeting(
   deps: HostDeps & { node: Libp2p; network: Network },
   options: HostOptions,
   scope: Scope,
-): WorkerLoop {
+): { loop: WorkerLoop; meeting: Meeting } {
   const { node, network, clock, random, log } = deps
   const onOtherNetwork = (peer: PeerId) => void node.peerStore.delete(libp2pPeerId(peer)).catch(() => {})
   const meeting = new Meeting(
@@ -189,7 +214,7 @@ function startMeeting(
   )
   loop.start()
   scope.defer(() => loop.stop())
-  return loop
+  return { loop, meeting }
 }
 
 // libp2p says goodbye to everybody and waits for answers; who does not answer in time is dropped.

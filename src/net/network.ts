@@ -22,6 +22,7 @@ export class Libp2pNetwork implements Network {
   readonly #clock: Clock
   readonly #log: Log
   readonly #listeners = new Set<PeerListener>()
+  readonly #directListeners = new Set<(peer: PeerId) => void>()
   /** Peers that identify has told about, with their protocols: exactly those that listeners think connected. */
   readonly #identified = new Map<PeerId, string[]>()
 
@@ -33,6 +34,7 @@ export class Libp2pNetwork implements Network {
     this.#node.addEventListener('peer:identify', ({ detail }) =>
       this.#onIdentify(textOf(detail.peerId), detail.protocols),
     )
+    this.#node.addEventListener('connection:open', ({ detail }) => this.#onConnection(detail))
     this.#node.addEventListener('peer:update', ({ detail }) => this.#onUpdate(detail.peer))
     this.#node.addEventListener('peer:disconnect', ({ detail }) => this.#onDisconnect(textOf(detail)))
   }
@@ -56,6 +58,11 @@ export class Libp2pNetwork implements Network {
       latencyMs: rtt,
       protocols: this.#identified.get(peer) ?? [],
     }))
+  }
+
+  /** Whether a connected peer said that it speaks this protocol. */
+  speaks(peer: PeerId, protocol: string): boolean {
+    return this.#identified.get(peer)?.includes(protocol) ?? false
   }
 
   /** Also throws ADDRESS_INVALID, and OTHER_NETWORK if the peer refuses us for our network. */
@@ -98,6 +105,11 @@ export class Libp2pNetwork implements Network {
   onPeer(listen: PeerListener): () => void {
     this.#listeners.add(listen)
     return () => this.#listeners.delete(listen)
+  }
+
+  onDirect(listen: (peer: PeerId) => void): () => void {
+    this.#directListeners.add(listen)
+    return () => this.#directListeners.delete(listen)
   }
 
   // A peer that does not admit us can only say so by hanging up after the handshake, when the dial has already succeeded.
@@ -152,11 +164,18 @@ export class Libp2pNetwork implements Network {
 
   async #dial({ peer, addresses }: PeerInfo, options: Abortable): Promise<Connection> {
     const id = libp2pPeerId(peer)
-    const open = this.#node.getConnections(id).find(({ status }) => status === 'open')
+    const open = this.#best(id)
     if (open) return open
     const stored = await this.#node.peerStore.get(id).catch(() => undefined)
     const known = stored?.addresses.map(({ multiaddr }) => multiaddr.toString()) ?? []
     return await this.#dialAddresses(dialableAddresses(peer, [...addresses, ...known]), peer, options)
+  }
+
+  // Of several connections a direct one, and rather any than one on which a relay lets only little through.
+  #best(id: ReturnType<typeof libp2pPeerId>): Connection | undefined {
+    const open = this.#node.getConnections(id).filter(({ status }) => status === 'open')
+    const rank = ({ direct, limits: most }: Connection) => (direct ? 0 : most ? 2 : 1)
+    return open.sort((a, b) => rank(a) - rank(b))[0]
   }
 
   async #dialAddresses(addresses: Multiaddr[], target: string, options: Abortable): Promise<Connection> {
@@ -181,6 +200,12 @@ export class Libp2pNetwork implements Network {
     const known = this.#identified.has(peer)
     this.#identified.set(peer, protocols)
     if (!known) this.#tell({ peer, connected: true })
+  }
+
+  #onConnection(connection: Connection): void {
+    const others = this.#node.getConnections(connection.remotePeer).filter((other) => other !== connection)
+    if (!connection.direct || others.length === 0 || others.some(({ direct }) => direct)) return
+    for (const listen of this.#directListeners) listen(textOf(connection.remotePeer))
   }
 
   #onUpdate({ id, protocols }: Peer): void {

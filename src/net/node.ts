@@ -1,22 +1,26 @@
 // The libp2p node that potluck runs on: which modules, with which settings, and why where the default would not do.
 import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
-import { identify, identifyPush } from '@libp2p/identify'
-import type { Libp2p } from '@libp2p/interface'
+import { type Identify, identify, identifyPush } from '@libp2p/identify'
+import type { Connection, Libp2p } from '@libp2p/interface'
 import { type KadDHTInit, kadDHT, passthroughMapper, type SingleKadDHT } from '@libp2p/kad-dht'
 import { mdns } from '@libp2p/mdns'
 import { noise } from '@libp2p/noise'
 import { ping } from '@libp2p/ping'
-import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import type { Clock } from '../base/clock.ts'
+import type { Log } from '../base/log.ts'
 import { limits, times } from '../core/limits.ts'
 import type { Signer } from '../core/ports.ts'
+import type { CircuitTransport } from './circuit.ts'
 import type { TableDatastore } from './datastore.ts'
 import type { DhtNetwork } from './dht.ts'
 import { ipnsValidator } from './dht-values.ts'
-import { privateKeyOf } from './identity.ts'
+import { DialOrder } from './dial-order.ts'
+import { peerIdOf, privateKeyOf } from './identity.ts'
 import type { Keyring } from './keyring.ts'
+import { insideOf, type NodeParts, orderedTcp, portServices, tellAddresses } from './ways.ts'
 
 export interface NodeOptions {
   identity: Uint8Array
@@ -24,6 +28,10 @@ export interface NodeOptions {
   /** Of a private network; undefined in the open one. */
   keyring: Pick<Keyring, 'keyId' | 'attach' | 'apply'> | undefined
   mdns: boolean
+  /** Whether to ask a router to map a port. */
+  upnp?: boolean | undefined
+  /** Multiaddrs to tell others instead of those that were found; none if empty. */
+  announce?: readonly string[] | undefined
   version?: string
 }
 
@@ -31,22 +39,35 @@ export interface Node {
   /** Not started yet. */
   node: Libp2p
   gossip: GossipSub
+  /** Asks a peer again what it speaks. */
+  identify: (connection: Connection) => Promise<unknown>
   dhts: DhtNetwork[]
+  circuit: CircuitTransport
+  parts: NodeParts
+  /** Where others have reached this peer; after a change `announce` tells everybody. */
+  confirmed: Multiaddr[]
+  announce(): Promise<void>
 }
 
 export async function createNode(
-  deps: { datastore: TableDatastore; signer: Signer; clock: Clock },
-  { identity, listen, keyring, mdns: findByMdns, version = 'unreleased' }: NodeOptions,
+  deps: { datastore: TableDatastore; signer: Signer; clock: Clock; log: Log },
+  { identity, listen, keyring, mdns: findByMdns, upnp = false, announce = [], version = 'unreleased' }: NodeOptions,
 ): Promise<Node> {
   const { datastore } = deps
   const kads = keyring ? privateKads : openKads
+  const order = new DialOrder(deps)
+  const inside = insideOf(deps, {
+    self: peerIdOf(identity),
+    private: keyring !== undefined,
+    told: announce.length > 0,
+  })
   const node = await createLibp2p({
     start: false,
     privateKey: privateKeyOf(identity),
     nodeInfo: { name: 'potluck', version, userAgent: `potluck/${version}` },
-    addresses: { listen },
+    addresses: { listen, announce: [...announce], announceFilter: inside.announced },
     datastore,
-    transports: [tcp()],
+    transports: [orderedTcp(order), inside.transport],
     connectionEncrypters: [keyring ? (components) => keyring.attach(components) : noise()],
     streamMuxers: [yamux({ streamOptions: windows })],
     connectionManager: {
@@ -58,6 +79,7 @@ export async function createNode(
       dialTimeout: times.dialMs,
       // Addresses of a peer are dialed one after the other: a dead one must leave time for the rest.
       addressDialTimeout: times.dialAddressMs,
+      addressSorter: (a, b) => Math.sign(order.compare(a.multiaddr, b.multiaddr)) as -1 | 0 | 1,
       // The Meeting worker does this, for longer.
       reconnectRetries: 0,
     },
@@ -71,13 +93,26 @@ export async function createNode(
       identifyPush: identifyPush(),
       ping: ping(),
       gossip: gossipsub(gossipOptions),
-      ...Object.fromEntries(kads.map((init) => [init.protocol, kadDHT(withIpns(init, deps))])),
+      ...Object.fromEntries([
+        ...kads.map((init) => [init.protocol, kadDHT(withIpns(init, deps))]),
+        ...portServices({ isOpen: keyring === undefined, upnp }),
+      ]),
     },
   })
   keyring?.apply()
   const services = node.services as unknown as Record<string, SingleKadDHT>
   const dhts = kads.map(({ protocol, datastorePrefix: prefix }) => ({ protocol, prefix, kad: services[protocol]! }))
-  return { node: node as unknown as Libp2p, gossip: node.services.gossip, dhts }
+  const { circuit, parts } = inside.made()
+  return {
+    node: node as unknown as Libp2p,
+    gossip: services.gossip as unknown as GossipSub,
+    identify: (connection) => (services.identify as unknown as Identify).identify(connection),
+    dhts,
+    circuit,
+    parts,
+    confirmed: inside.confirmed,
+    announce: () => tellAddresses(node as unknown as Libp2p),
+  }
 }
 
 // A window larger than the buffer lets a fast sender overrun a reader that has paused, and the stream is reset.

@@ -46,6 +46,8 @@ export interface Online extends AsyncDisposable {
   readonly hubs: HubIndex
   /** What is not needed any more goes in some seconds. */
   collectSoon(): void
+  /** Blocks that could not be read again since the start. */
+  rotten(): number
   /** All background work. */
   readonly loops: readonly WorkerLoop[]
 }
@@ -66,7 +68,9 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
         bootstrap: [...config.bootstrap],
         network: secret ? { kind: 'private', secrets: decodeSecrets(secret) } : { kind: 'open' },
         mdns: config.mdns,
-        hub: config.hub,
+        upnp: config.upnp,
+        announce: config.announce,
+        relay: { alwaysRelay: config.hub, relayRate: config['relay.rate'] },
         version,
       },
     ),
@@ -105,7 +109,7 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
   // Work that needs the host or the disk, and so is none of the organs'.
   const scrub = new Scrub({ store, table: store.table('scrub'), clock, log, onRot: () => organs.replicas.mend() })
   const housekeeping: Worker[] = [collecting, scrub, ...(rotations ? [rotations] : [])]
-  const loops = [...organs.loops, ...runWorkers(scope, deps, housekeeping)]
+  const loops = [...host.loops, ...organs.loops, ...runWorkers(scope, deps, housekeeping)]
   for (const pin of store.pins.list()) await organs.announcer.announce(pin.cid)
   const closing = scope.move()
   return {
@@ -115,6 +119,7 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
     rotations,
     loops,
     collectSoon: () => collecting.soon(),
+    rotten: () => scrub.problems,
     [Symbol.asyncDispose]: () => closing.close(),
   }
 }

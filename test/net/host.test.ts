@@ -105,7 +105,7 @@ test('knowing the key id does not help: without the network key the handshake fa
   const keyring = { keyId, attach, apply: () => {} }
   const datastore = TableDatastore.open({ table: new MemoryTable(), clock: systemClock, log: silentLog })
   const identity = newIdentity()
-  const deps = { datastore, signer: new Ed25519Signer(identity), clock: systemClock }
+  const deps = { datastore, signer: new Ed25519Signer(identity), clock: systemClock, log: silentLog }
   const { node } = await createNode(deps, { identity, listen: [], keyring, mdns: false })
   const stranger = new Libp2pNetwork({ node, clock: systemClock, log: silentLog })
   await node.start()

@@ -30,7 +30,7 @@ export const registerStart: Register = (parent) =>
       ['--hub', 'be a hub: relay for others, and answer light clients over HTTP who provides what'],
       ['--routing <host:port>', 'where a hub answers over HTTP (default 0.0.0.0:8102); port 0 takes a free one'],
       ['--no-mdns', 'do not look for peers on the local network'],
-      ['--no-upnp', 'ask no router to map a port (none is asked yet)'],
+      ['--no-upnp', 'do not ask the router to map a port to this machine'],
     ],
     examples: [
       'potluck start',
@@ -48,7 +48,11 @@ function flagsToConfig(flags: Record<string, unknown>): Partial<Config> {
   const settings = keys.flatMap(([given = '', key = '', flag]) =>
     flags[given] === undefined ? [] : [[key, parseSetting(key, flags[given], `--${flag}`)]],
   )
-  return { ...Object.fromEntries(settings), ...(flags.mdns === false && { mdns: false }) } as Partial<Config>
+  return {
+    ...Object.fromEntries(settings),
+    ...(flags.mdns === false && { mdns: false }),
+    ...(flags.upnp === false && { upnp: false }),
+  } as Partial<Config>
 }
 
 async function start(context: Context, flags: Partial<Config>): Promise<void> {
