@@ -110,3 +110,12 @@ test('without the hub the members talk, and meet again after both were killed, o
   await until('they meet again at the new port', async () => (await connections(ben!)).includes(anna!.peerId))
   assert.equal((await ben!.run('get', cid, '-o', program.path('got'))).code, 0)
 })
+
+test('a hub that comes back is met and asked again, with another port too, and stops when it is told to', async () => {
+  const listen = String(hub!.addresses[0]).replace(/\/p2p\/.*/, '')
+  hub = await program.start('hub', '--listen', listen, '--hub', '--routing', '127.0.0.1:0')
+  await until('ben has met it', async () => (await connections(ben!)).includes(hub!.peerId))
+  await until('it knows who provides', async () => (await vias(ben!)).some((found) => found.startsWith('hub ')))
+  assert.equal(await hub.end('SIGTERM'), 0)
+  assert.equal((await ben!.run('find', cid)).code, 0)
+})

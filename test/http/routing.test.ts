@@ -56,7 +56,6 @@ const index: RoutingIndex = {
     if (Buffer.compare(given, bytes) !== 0) throw new CoreError('IPNS_INVALID', 'not a good one')
   },
   tokens: () => state.tokens,
-  hubs: async () => [],
   servedAt: () => {},
 }
 
