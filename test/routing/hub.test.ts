@@ -6,14 +6,17 @@ import { createServer, type RequestListener } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { type AddressInfo, createServer as createTcpServer, type Server as NetServer, type Socket } from 'node:net'
 import { after, test } from 'node:test'
+import fc from 'fast-check'
 import { CID } from 'multiformats/cid'
 import * as Digest from 'multiformats/hashes/digest'
 import { systemClock } from '../../src/base/clock.ts'
 import { silentLog } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
 import { limits, times } from '../../src/core/limits.ts'
+import { readPeerId } from '../../src/core/peer-id.ts'
 import type { Connected } from '../../src/core/ports.ts'
 import { isAddress } from '../../src/net/addresses.ts'
+import { hubProviders } from '../../src/routing/hub-client.ts'
 import { askHubPort, hubProtocol, hubUrl, serveHubDoor } from '../../src/routing/hub-door.ts'
 import { HubIndex, type HubIndexDeps, type HubIndexOptions } from '../../src/routing/hub-index.ts'
 import { VirtualClock } from '../twins/clock.ts'
@@ -154,6 +157,32 @@ test('garbage of every kind is named as such', async () => {
   assert.match(await wrong(await says('', 'application/json', 503)), /trouble of its own \(status 503\)/)
   assert.match(await wrong(await says('', 'application/json', 401)), /refuses this peer/)
   assert.match(await wrong(await says('', 'application/json', 429)), /less often/)
+})
+
+test('whatever the bytes are, they give well-formed peers or a sentence', async () => {
+  const shapes = fc.oneof(
+    fc.json(),
+    fc.string(),
+    fc.json().map((inner) => `{"Providers":[${inner},{"ID":${inner},"Addrs":[${inner}]}]}`),
+  )
+  const bodies = fc.oneof(
+    fc.uint8Array({ maxLength: 300 }),
+    shapes.map((text) => Buffer.from(text)),
+  )
+  await fc.assert(
+    fc.asyncProperty(bodies, fc.constantFrom('application/json', 'application/x-ndjson'), async (body, type) => {
+      const answers = async () => new Response(new Uint8Array(body), { headers: { 'content-type': type } })
+      const deps = { fetch: answers, isAddress, clock: systemClock, token: () => undefined }
+      try {
+        for await (const { peer, addresses } of hubProviders(deps, 'https://hub', cid)) {
+          assert.equal(readPeerId(peer), peer)
+          assert.ok(addresses.every(isAddress))
+        }
+      } catch (error) {
+        assert.match((error as Error).message, /^the hub https:\/\/hub does not answer as a hub does: /)
+      }
+    }),
+  )
 })
 
 test('answers without end are cut off, and so are records and lists', async () => {
