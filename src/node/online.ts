@@ -8,7 +8,7 @@ import type { Worker, WorkerLoop } from '../base/worker.ts'
 import type { LinksOf } from '../core/ports.ts'
 import { measureDag } from '../files/dag.ts'
 import { newSecret } from '../net/admission.ts'
-import { type Host, openHost } from '../net/host.ts'
+import { type Host, type HostOptions, openHost } from '../net/host.ts'
 import { newIdentity } from '../net/identity.ts'
 import type { Rotations } from '../net/rotation.ts'
 import { decodeSecrets } from '../net/secrets.ts'
@@ -54,20 +54,7 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
   const secret =
     config.network === 'private' ? await readOrMake(home, 'cluster.key', () => newSecret(random)) : undefined
   const host = scope.use(
-    await openHost(
-      { clock, random, log, datastore: store.table('libp2p') },
-      {
-        identity,
-        listen: [...config.listen],
-        bootstrap: [...config.bootstrap],
-        network: secret ? { kind: 'private', secrets: decodeSecrets(secret) } : { kind: 'open' },
-        mdns: config.mdns,
-        upnp: config.upnp,
-        announce: config.announce,
-        relay: { alwaysRelay: false, relayRate: config['relay.rate'] },
-        version,
-      },
-    ),
+    await openHost({ clock, random, log, datastore: store.table('libp2p') }, hostOptions(config, identity, secret)),
   )
   const collecting = new Collecting({ store, space: () => diskSpace(home.path), clock, log }, config)
   const organs: Organs = scope.use(
@@ -117,6 +104,20 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
     collectSoon: () => collecting.soon(),
     rotten: () => scrub.problems,
     [Symbol.asyncDispose]: () => closing.close(),
+  }
+}
+
+function hostOptions(config: Config, identity: Uint8Array, secret: Uint8Array | undefined): HostOptions {
+  return {
+    identity,
+    listen: [...config.listen],
+    bootstrap: [...config.bootstrap],
+    network: secret ? { kind: 'private', secrets: decodeSecrets(secret) } : { kind: 'open' },
+    mdns: config.mdns,
+    upnp: config.upnp,
+    announce: config.announce,
+    relay: { alwaysRelay: false, relayRate: config['relay.rate'] },
+    version,
   }
 }
 
