@@ -41,6 +41,9 @@ function whatIsWrong(error: unknown): string {
   if (/SSL|TLS|EPROTO/.test(code)) return `does not speak TLS there (${code}): was http:// meant?`
   if ((deepest(error) as Error | null)?.name === 'HTTPParserError')
     return 'does not speak HTTP there: is the port right?'
+  // Ports of other protocols, to which the platform's fetch sends nothing.
+  if (sentenceOf(deepest(error)) === 'bad port')
+    return 'is not reachable: nothing is sent over HTTP to that port; is it right?'
   return `is not reachable: ${others[code] ?? sentenceOf(deepest(error))}`
 }
 

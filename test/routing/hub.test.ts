@@ -230,6 +230,7 @@ test('nobody there, no such name, no HTTP, no TLS and a wrong certificate each h
   const { port } = gone.address() as AddressInfo
   gone.close()
   assert.match(await wrong(`http://127.0.0.1:${port}`), /is not reachable: nobody listens there/)
+  assert.match(await wrong('http://127.0.0.1:9'), /nothing is sent over HTTP to that port/)
   const noise = createTcpServer((socket) => socket.on('error', () => {}).end('SSH-2.0-OpenSSH\r\n'))
   assert.match(await wrong(await listening(noise)), /does not speak HTTP there/)
   const plain = await says('{}')
