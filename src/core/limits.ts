@@ -459,8 +459,8 @@ export const times = {
   /** Looking up providers before a fetch gives up for lack of any. */
   lookUpMs: 30_000,
   /**
-   * Hubs are asked this much later than members, connected peers and the DHT, or when those have ended: what the cluster
-   * finds by itself, which takes some round trips, no hub needs to hear of.
+   * Hubs are asked this much later than members, connected peers and the DHT, unless those end with nothing before: of what
+   * the cluster finds by itself and fetches in a moment, no hub needs to hear.
    */
   hubHeadStartMs: 300,
   /** A hub must have answered by then: its own search ends before. */

@@ -5,7 +5,6 @@ import { base32 } from 'multiformats/bases/base32'
 import { base36 } from 'multiformats/bases/base36'
 import { base58btc } from 'multiformats/bases/base58'
 import { CID } from 'multiformats/cid'
-import { limits } from './limits.ts'
 import type { PeerId } from './peer.ts'
 
 const libp2pKeyCodec = 0x72
@@ -16,9 +15,12 @@ const keyForms = [
   { prefix: [0x12, 0x20], bytes: 34 },
 ]
 
+/** Characters of the longest spelling: a secp256k1 key in base 32 has 67. */
+const textCharactersMax = 80
+
 /** The PeerId that a text in any of its forms stands for, in base58; undefined if it is none. */
 export function readPeerId(text: string): PeerId | undefined {
-  if (text.length > limits.peerIdCharactersMax) return undefined
+  if (text.length > textCharactersMax) return undefined
   const multihash = multihashOf(text)
   const isKey = keyForms.some(
     ({ prefix, bytes }) => multihash?.byteLength === bytes && prefix.every((byte, at) => multihash[at] === byte),

@@ -81,7 +81,7 @@ async function giveRecords(
   keepFor(reply, clock, first.done ? times.routingEmptyFreshMs : times.routingFreshMs, times.routingStaleMs)
   if (!isStream) {
     const all = first.done ? [] : [first.value, ...(await Array.fromAsync(records))]
-    await reply.send(JSON.stringify({ [list]: all }))
+    await reply.send(Buffer.from(JSON.stringify({ [list]: all })))
     return
   }
   const { raw } = reply

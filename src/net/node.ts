@@ -19,6 +19,7 @@ import type { TableDatastore } from './datastore.ts'
 import type { DhtNetwork } from './dht.ts'
 import { ipnsValidator } from './dht-values.ts'
 import { DialOrder } from './dial-order.ts'
+import { withEarlyStreams } from './early.ts'
 import { peerIdOf, privateKeyOf } from './identity.ts'
 import type { Keyring } from './keyring.ts'
 import { PortTcp } from './port-tcp.ts'
@@ -73,7 +74,7 @@ export async function createNode(
     datastore,
     transports: [orderedTcp(order, tcp), inside.transport],
     connectionEncrypters: [keyring ? (components) => keyring.attach(components) : noise()],
-    streamMuxers: [yamux({ streamOptions: windows })],
+    streamMuxers: [withEarlyStreams(yamux({ streamOptions: windows }))],
     connectionManager: {
       maxConnections: limits.connectionsMax,
       inboundConnectionThreshold: limits.connectionsInPerSecond,

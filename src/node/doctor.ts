@@ -8,6 +8,7 @@ import type { Member } from '../core/member.ts'
 import { formatSize, formatTime } from '../core/units.ts'
 import type { Reach } from '../net/reach.ts'
 import type { ReplicasStatus } from '../replicas/words.ts'
+import type { HubState } from '../routing/hub-index.ts'
 import type { DiskSpace } from '../store/disk-space.ts'
 import type { CheckResult } from './api.ts'
 
@@ -27,6 +28,8 @@ export interface OnlineFacts {
   workers: readonly WorkerStatus[]
   /** Blocks that could not be read again since the start. */
   rotten: number
+  /** The hubs that it asks. */
+  hubs: readonly HubState[]
 }
 
 export interface Facts {
@@ -45,6 +48,7 @@ export function diagnose(facts: Facts): CheckResult[] {
   return [
     reachCheck(online),
     bootstrapCheck(online),
+    ...online.hubs.map(hubCheck),
     clockCheck(online),
     membersCheck(online),
     copiesCheck(online),
@@ -68,11 +72,9 @@ function notRunning({ home }: Facts): CheckResult {
   return ill('running', `${message}${flag}`, "start one with 'potluck start'")
 }
 
-export function reachCheck({ reach, connections }: Pick<OnlineFacts, 'reach' | 'connections'>): CheckResult {
-  if (reach.kind === 'unreachable') return ill('reachability', ...halves(reach.why))
-  // Who is alone may be so on purpose.
-  if (reach.kind === 'unknown' && connections === 0) return well('reachability', reach.why)
-  return well('reachability', reach.why)
+export function reachCheck({ reach }: Pick<OnlineFacts, 'reach'>): CheckResult {
+  // Whoever is alone, or has just started, may be so on purpose.
+  return reach.kind === 'unreachable' ? ill('reachability', ...halves(reach.why)) : well('reachability', reach.why)
 }
 
 // A sentence on what is, then those on what to do.
@@ -94,6 +96,12 @@ export function bootstrapCheck({
       ? "others are connected, so this may wait; if that machine is gone for good, take its address out with 'potluck config bootstrap'"
       : "is that machine on, and can this one reach it? 'potluck invite' on a machine of the cluster gives addresses that work now"
   return { ...ill('bootstrap', `${first}${rest} does not answer`, mend), ok: connections > 0 }
+}
+
+function hubCheck({ isWell, sentence, from }: HubState): CheckResult {
+  if (isWell) return well('hub', sentence)
+  const mend = from === 'config' ? "; 'potluck config hubs' says which hubs are asked" : ''
+  return ill('hub', sentence, `searches go on without it${mend}`)
 }
 
 export function clockCheck({ clocksAheadMs }: Pick<OnlineFacts, 'clocksAheadMs'>): CheckResult {

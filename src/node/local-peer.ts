@@ -298,7 +298,7 @@ export class LocalPeer implements Api.Peer {
   }
 
   async *doctor(options: Abortable = {}): AsyncGenerator<Api.CheckResult> {
-    yield* this.#operations.stream(options, () => checkup(this.#deps, this.#config, this.#online))
+    yield* this.#operations.stream(options, (signal) => checkup(this.#deps, this.#config, this.#online, { signal }))
   }
 
   config(key?: string, value?: string): Promise<Partial<Config>> {

@@ -9,7 +9,7 @@ import type { LinksOf } from '../core/ports.ts'
 import { measureDag } from '../files/dag.ts'
 import { isAddress } from '../net/addresses.ts'
 import { newSecret } from '../net/admission.ts'
-import { type Host, openHost } from '../net/host.ts'
+import { type Host, type HostOptions, openHost } from '../net/host.ts'
 import { newIdentity } from '../net/identity.ts'
 import type { Rotations } from '../net/rotation.ts'
 import { decodeSecrets } from '../net/secrets.ts'
@@ -60,20 +60,7 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
   const secret =
     config.network === 'private' ? await readOrMake(home, 'cluster.key', () => newSecret(random)) : undefined
   const host = scope.use(
-    await openHost(
-      { clock, random, log, datastore: store.table('libp2p') },
-      {
-        identity,
-        listen: [...config.listen],
-        bootstrap: [...config.bootstrap],
-        network: secret ? { kind: 'private', secrets: decodeSecrets(secret) } : { kind: 'open' },
-        mdns: config.mdns,
-        upnp: config.upnp,
-        announce: config.announce,
-        relay: { alwaysRelay: config.hub, relayRate: config['relay.rate'] },
-        version,
-      },
-    ),
+    await openHost({ clock, random, log, datastore: store.table('libp2p') }, hostOptions(config, identity, secret)),
   )
   const hubs = openHubs({ host, clock, log }, config)
   if (config.hub) scope.defer(await serveHubDoor(host.network, deps.hubPort))
@@ -140,6 +127,20 @@ function openHubs({ host, clock, log }: { host: Host; clock: Clock; log: Log }, 
     { network: host.network, fetch, isAddress, token, clock, log },
     { hubs: config.hubs, kind: config.network },
   )
+}
+
+function hostOptions(config: Config, identity: Uint8Array, secret: Uint8Array | undefined): HostOptions {
+  return {
+    identity,
+    listen: [...config.listen],
+    bootstrap: [...config.bootstrap],
+    network: secret ? { kind: 'private', secrets: decodeSecrets(secret) } : { kind: 'open' },
+    mdns: config.mdns,
+    upnp: config.upnp,
+    announce: config.announce,
+    relay: { alwaysRelay: config.hub, relayRate: config['relay.rate'] },
+    version,
+  }
 }
 
 async function readOrMake(

@@ -8,7 +8,6 @@ import type { IpnsRecord } from '../core/ipns-record.ts'
 import { times } from '../core/limits.ts'
 import type { PeerId, PeerInfo, Provider } from '../core/peer.ts'
 import type { HubPort } from '../routing/hub-door.ts'
-import type { HubState } from '../routing/hub-index.ts'
 import type { Online } from './online.ts'
 import type { Operations } from './operations.ts'
 
@@ -27,8 +26,6 @@ export interface RoutingIndex {
   publishIpns(name: PeerId, record: Uint8Array, options?: Abortable): Promise<void>
   /** Of a private network: any of these opens the index to others. Undefined: nothing is needed. */
   tokens(): readonly string[] | undefined
-  /** How the hubs are that this peer asks. */
-  hubs(options?: Abortable): Promise<HubState[]>
   /** The index is served over HTTP there, which connected peers are told. */
   servedAt(port: number): void
 }
@@ -60,7 +57,6 @@ export function routingIndex(
     publishIpns: (name, record, options = {}) =>
       bounded(options, 'publishing the name', (signal) => needOnline().organs.ipns.pass(name, record, { signal })),
     tokens: () => needOnline().host.hubTokens(),
-    hubs: (options = {}) => operations.run(options, (signal) => needOnline().hubs.check({ signal })),
     servedAt: (port) => {
       hubPort.port = port
     },

@@ -1,5 +1,6 @@
 // The part of `status` that only a running peer has: where it is reached, whom it knows, what it has moved, and what its
 // background work is doing.
+import type { Abortable } from '../base/abort.ts'
 import { diskSpace } from '../store/disk-space.ts'
 import type { CheckResult, PeerConnection, Status } from './api.ts'
 import type { Config } from './config.ts'
@@ -41,13 +42,14 @@ export async function* checkup(
   { home, store }: Pick<OnlineDeps, 'home' | 'store'>,
   { capacity }: Config,
   online: Online | undefined,
+  options: Abortable,
 ): AsyncGenerator<CheckResult> {
   const disk = await diskSpace(home.path)
   const storeBytes = store.stats().inlineBytes + store.stats().fileBytes
-  yield* diagnose({ home: home.path, disk, storeBytes, capacity, online: online && factsOf(online) })
+  yield* diagnose({ home: home.path, disk, storeBytes, capacity, online: online && (await factsOf(online, options)) })
 }
 
-function factsOf({ host, organs, loops, rotten }: Online): OnlineFacts {
+async function factsOf({ host, organs, loops, rotten, hubs }: Online, options: Abortable): Promise<OnlineFacts> {
   const { unreached, clocksAheadMs, connections } = host.status()
   const { members, replicas } = organs
   return {
@@ -61,6 +63,7 @@ function factsOf({ host, organs, loops, rotten }: Online): OnlineFacts {
     replicas: members.standing === 'member' ? replicas.summary() : undefined,
     workers: loops.map((loop) => loop.status()),
     rotten: rotten(),
+    hubs: await hubs.check(options),
   }
 }
 

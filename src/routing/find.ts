@@ -1,7 +1,7 @@
 // Finding who provides a CID, in the three classic ways: structured (the members that hold it by the cluster's records, and
 // the DHT), unstructured (asking connected peers) and hybrid (the index of a hub), after this peer's own store. They are asked at
-// the same time, hubs a moment later: the others ask peers that take part anyway, and mostly answer before that, while
-// a hub is told over HTTP what is looked for. Answers are given as they come, each provider once by each way. A way that fails
+// the same time, hubs a moment later, or as soon as the others have ended with nothing: those ask peers that take part anyway,
+// while a hub is told over HTTP what is looked for, and a short fetch has ended by then. Answers are given as they come, each provider once by each way. A way that fails
 // or stays silent costs nothing but its own answers, and the search ends after times.lookUpMs whatever they do.
 import type { CID } from 'multiformats/cid'
 import { type Abortable, linkedController } from '../base/abort.ts'
@@ -58,6 +58,7 @@ async function* search(deps: SearchDeps, cid: CID, signal: AbortSignal): AsyncGe
   const found: Provider[] = []
   const isNew = newOnly(deps.self)
   let searching = 0
+  let isFound = false
   let news = Promise.withResolvers<void>()
   const ask = async (via: FoundVia, source: () => AsyncIterable<PeerInfo>) => {
     searching++
@@ -67,6 +68,7 @@ async function* search(deps: SearchDeps, cid: CID, signal: AbortSignal): AsyncGe
         const provider: Provider = { peer, addresses: addresses.slice(0, limits.addressesPerPeerMax), via }
         if (!isNew(provider)) continue
         found.push(provider)
+        isFound = true
         news.resolve()
       }
     } catch (error) {
@@ -81,7 +83,15 @@ async function* search(deps: SearchDeps, cid: CID, signal: AbortSignal): AsyncGe
     ask('peers', () => deps.askConnected(cid, { signal })),
     ask('dht', () => deps.dht.findProviders(cid, { signal })),
   ]
-  if (deps.hubs?.isWorthAsking) void ask('hub', () => askHubs(deps, cid, Promise.all(first), signal))
+  if (deps.hubs?.isWorthAsking)
+    void ask('hub', () =>
+      askHubs(
+        deps,
+        cid,
+        Promise.all(first).then(() => isFound),
+        signal,
+      ),
+    )
   while (!signal.aborted) {
     for (let next = found.shift(); next; next = found.shift()) yield next
     if (searching === 0) return
@@ -90,10 +100,11 @@ async function* search(deps: SearchDeps, cid: CID, signal: AbortSignal): AsyncGe
   }
 }
 
-/** Hubs, once the other ways have ended or have had their head start. */
-async function* askHubs(deps: SearchDeps, cid: CID, others: Promise<unknown>, signal: AbortSignal) {
+/** Hubs, once the other ways have had their head start, or have ended: `others` says whether with anything. */
+async function* askHubs(deps: SearchDeps, cid: CID, others: Promise<boolean>, signal: AbortSignal) {
   const { controller, detach } = linkedController(signal)
-  await Promise.race([others, sleep(deps.clock, times.hubHeadStartMs, controller.signal).catch(() => {})])
+  const headStart = sleep(deps.clock, times.hubHeadStartMs, controller.signal).catch(() => {})
+  await Promise.race([headStart, others.then((isFound) => (isFound ? headStart : undefined))])
   detach()
   controller.abort()
   if (!signal.aborted && deps.hubs) yield* deps.hubs.providers(cid, { signal })

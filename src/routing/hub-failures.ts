@@ -39,7 +39,11 @@ function whatIsWrong(error: unknown): string {
   if (Object.hasOwn(certificates, code) || /CERT/.test(code))
     return `shows a certificate that is wrong: ${certificates[code] ?? `OpenSSL says ${code}`}; it was asked nothing`
   if (/SSL|TLS|EPROTO/.test(code)) return `does not speak TLS there (${code}): was http:// meant?`
-  if (code.startsWith('HPE_')) return `does not speak HTTP there (${code}): is the port right?`
+  if ((deepest(error) as Error | null)?.name === 'HTTPParserError')
+    return 'does not speak HTTP there: is the port right?'
+  // Ports of other protocols, to which the platform's fetch sends nothing.
+  if (sentenceOf(deepest(error)) === 'bad port')
+    return 'is not reachable: nothing is sent over HTTP to that port; is it right?'
   return `is not reachable: ${others[code] ?? sentenceOf(deepest(error))}`
 }
 

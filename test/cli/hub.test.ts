@@ -91,6 +91,24 @@ test('the API of a peer answers the same questions to programs of its machine', 
   assert.ok(anna!.addresses.some((address) => address.startsWith(Peers[0]?.Addrs[0] ?? 'none')))
 })
 
+test('a light client, which knows nobody but a hub by its URL, finds through it and fetches', async () => {
+  const joined = await program.run(program.path('carl'), ['join', await invite(anna!)])
+  assert.equal(joined.code, 0, joined.stderr)
+  for (const setting of [
+    ['bootstrap', ''],
+    ['hubs', `${hub!.routing}/routing/v1, http://127.0.0.1:1`],
+  ])
+    assert.equal((await program.run(program.path('carl'), ['config', ...setting])).code, 0)
+  const carl = await program.start('carl', '--capacity', '0')
+  assert.deepEqual(await connections(carl), [])
+  assert.deepEqual(await vias(carl), [`hub ${anna!.peerId}`])
+  const got = await carl.run('get', cid, '-o', program.path('light'))
+  assert.equal(got.code, 0, got.stderr)
+  assert.deepEqual(Object.keys(got.lines[0]?.sources as object), [anna!.peerId])
+  assert.equal((await carl.run('leave')).code, 0)
+  assert.equal(await carl.end('SIGTERM'), 0)
+})
+
 test('without the hub the members talk, and meet again after both were killed, one with a new port', async () => {
   await hub!.end('SIGKILL')
   assert.equal((await ben!.run('cat', cid)).code, 0)
@@ -109,4 +127,13 @@ test('without the hub the members talk, and meet again after both were killed, o
   assert.notDeepEqual(anna.addresses, first)
   await until('they meet again at the new port', async () => (await connections(ben!)).includes(anna!.peerId))
   assert.equal((await ben!.run('get', cid, '-o', program.path('got'))).code, 0)
+})
+
+test('a hub that comes back is met and asked again, with another port too, and stops when it is told to', async () => {
+  const listen = String(hub!.addresses[0]).replace(/\/p2p\/.*/, '')
+  hub = await program.start('hub', '--listen', listen, '--hub', '--routing', '127.0.0.1:0')
+  await until('ben has met it', async () => (await connections(ben!)).includes(hub!.peerId))
+  await until('it knows who provides', async () => (await vias(ben!)).some((found) => found.startsWith('hub ')))
+  assert.equal(await hub.end('SIGTERM'), 0)
+  assert.equal((await ben!.run('find', cid)).code, 0)
 })

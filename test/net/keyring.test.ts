@@ -59,3 +59,22 @@ test('proofs and broadcasts work between the old secret and the new, for members
     assert.ok(!a.proves(ben, bad))
   for (const ring of rings.values()) ring.close()
 })
+
+test('what opens the index of a hub goes with the network key, and an old one as long as its secret connects', async () => {
+  const clock = new VirtualClock()
+  const { ring } = keyring(ann, clock)
+  const hub = new Keyring(
+    { clock, random: seededRandom(3) },
+    { self: ben, secrets: secretsOf({ kind: 'hub', bytes: keysOf(first.current).networkKey }), bootstrap: [] },
+  )
+  const [token] = ring.hubTokens()
+  assert.deepEqual(hub.hubTokens(), [token])
+  assert.match(String(token), /^[\w-]{43}$/)
+  const common = { by: ann, members: [ann, ben], excluded: [], startedMs: clock.nowMs() }
+  ring.change(rotated(first, { ...common, generation: 1, secret: secret(2) }, secret(0), clock.nowMs()))
+  const [next, old] = ring.hubTokens()
+  assert.ok(next !== token && old === token)
+  await clock.advance(times.rotationOverlapMs)
+  assert.deepEqual(ring.hubTokens(), [next])
+  ring.close()
+})

@@ -81,3 +81,17 @@ test('secrets are kept for the owner alone, and a damaged one is not replaced in
   await assert.rejects(home.readSecret('cluster.key'), { code: 'HOME_INVALID' })
   assert.equal(await home.readSecret('identity.key'), undefined)
 })
+
+test('hubs are base URLs, with or without what the specification adds to them', () => {
+  const hubs = 'https://hub.example/ http://192.168.1.20:8102/routing/v1, https://hub.example/behind/routing/v1/'
+  assert.deepEqual(parseSetting('hubs', hubs), [
+    'https://hub.example',
+    'http://192.168.1.20:8102',
+    'https://hub.example/behind',
+  ])
+  for (const text of ['hub.example', 'ftp://hub.example', 'https://me:secret@hub.example', 'https://hub.example/?a=1'])
+    assert.throws(() => parseSetting('hubs', text), /'hubs' must be a list of URLs/)
+  assert.equal(parseSetting('routing', '[::]:0'), '[::]:0')
+  for (const text of ['8102', '0.0.0.0:99999', 'http://a:1'])
+    assert.throws(() => parseSetting('routing', text), /must be HOST:PORT, such as 0\.0\.0\.0:8102/)
+})

@@ -146,3 +146,85 @@ test('too many addresses of one provider are cut off', async () => {
   const [found] = await collect(search({ dhtFinds: () => give(info(peers[0]!, many)) }).providers)
   assert.equal(found?.addresses.length, limits.addressesPerPeerMax)
 })
+
+const hubFinds = (providers: SearchDeps['askConnected'], isWorthAsking = true) => ({
+  hubs: { isWorthAsking, providers: providers as NonNullable<SearchDeps['hubs']>['providers'] },
+})
+
+test('hubs come after the other ways, each provider once, and are named as such', async () => {
+  const { clock, providers } = search({
+    dhtFinds: () => give(info(peers[1]!)),
+    ...hubFinds(() => give(info(peers[1]!), info(peers[2]!), info(self), info(peers[2]!))),
+  })
+  assert.deepEqual(
+    (await clock.until(collect(providers), times.hubHeadStartMs)).map(({ via, peer }) => `${via} ${peer}`),
+    [`dht ${peers[1]}`, `hub ${peers[1]}`, `hub ${peers[2]}`],
+  )
+  assert.deepEqual([clock.monotonicMs(), clock.pendingTimers], [times.hubHeadStartMs, 0])
+})
+
+test('hubs are asked at once when the other ways have ended with nothing', async () => {
+  const { clock, providers } = search(hubFinds(() => give(info(peers[1]!))))
+  assert.equal((await collect(providers)).length, 1)
+  assert.deepEqual([clock.monotonicMs(), clock.pendingTimers], [0, 0])
+})
+
+test('who has found enough before the hubs are asked keeps them from being asked', async () => {
+  let isAsked = false
+  const { clock, providers } = search({
+    dhtFinds: () => give(info(peers[1]!)),
+    ...hubFinds(() => {
+      isAsked = true
+      return none()
+    }),
+  })
+  for await (const { peer } of providers) {
+    assert.equal(peer, peers[1])
+    break
+  }
+  await clock.advance(times.hubHeadStartMs)
+  assert.deepEqual([isAsked, clock.pendingTimers], [false, 0])
+})
+
+test('the other ways have a head start, and one that is silent does not keep hubs from answering', async () => {
+  let askedAtMs: number | undefined
+  const { clock, providers } = search({
+    dhtFinds: silent,
+    ...hubFinds(() => {
+      askedAtMs = clock.monotonicMs()
+      return give(info(peers[3]!))
+    }),
+  })
+  const first = providers[Symbol.asyncIterator]().next()
+  await clock.advance(times.hubHeadStartMs - 1)
+  assert.equal(askedAtMs, undefined)
+  assert.deepEqual((await clock.until(first, 1)).value, { ...info(peers[3]!), via: 'hub' })
+  assert.equal(askedAtMs, times.hubHeadStartMs)
+})
+
+test('a search that has ended before asks no hub, and one without hubs waits for none', async () => {
+  let isAsked = false
+  const never = () => {
+    isAsked = true
+    return none()
+  }
+  const controller = new AbortController()
+  const { clock, providers } = search({ dhtFinds: silent, ...hubFinds(never) }, controller.signal)
+  const end = assert.rejects(collect(providers), /enough of this/)
+  await clock.settle()
+  controller.abort(new Error('enough of this'))
+  await end
+  await clock.advance(times.hubHeadStartMs)
+  assert.deepEqual(await collect(search(hubFinds(never, false)).providers), [])
+  assert.equal(isAsked, false)
+})
+
+test('a hub that fails or is silent costs nothing but its own answers', async () => {
+  const failing = () => {
+    throw new Error('no hub')
+  }
+  const { clock, providers } = search({ dhtFinds: () => give(info(peers[2]!)), ...hubFinds(failing) })
+  assert.equal((await clock.until(collect(providers), times.hubHeadStartMs)).length, 1)
+  const quiet = search({ dhtFinds: () => give(info(peers[2]!)), ...hubFinds(silent) })
+  assert.equal((await quiet.clock.until(collect(quiet.providers), times.lookUpMs)).length, 1)
+})

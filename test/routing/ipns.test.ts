@@ -132,3 +132,19 @@ test('publishing at the same time is one after the other; lifetimes have limits;
   table.failWrites = undefined
   assert.equal((await publisher.publish(two)).record.sequence, 3n)
 })
+
+test('a record that somebody else has signed is passed on as it is, unless a newer one is known', async () => {
+  const { clock, signer, publisher, open, reader } = setUp()
+  const hub = open(new Ed25519Signer(newIdentity()), new MemoryTable())
+  const claim = { value: one, validUntilMs: clock.nowMs() + hourMs, ttlMs: 1_000 }
+  const [older, newer] = [3n, 4n].map((sequence) => makeIpnsRecord({ ...claim, sequence }, signer))
+  await hub.pass(signer.self, newer!.bytes)
+  assert.deepEqual((await reader().resolve(signer.self)).bytes, newer!.bytes)
+  await hub.pass(signer.self, older!.bytes)
+  assert.equal((await reader().resolve(signer.self)).sequence, 4n)
+  assert.equal((await publisher.publish(two)).record.sequence, 5n, 'its publisher goes on from there')
+  const forged = makeIpnsRecord({ ...claim, sequence: 9n }, new Ed25519Signer(newIdentity()))
+  await assert.rejects(hub.pass(signer.self, forged.bytes), { code: 'IPNS_INVALID' })
+  await clock.advance(hourMs)
+  await assert.rejects(hub.pass(signer.self, older!.bytes), { code: 'IPNS_EXPIRED' })
+})
