@@ -19,6 +19,7 @@ import { listenFailure } from './failures.ts'
 import { peerIdOf } from './identity.ts'
 import { Keyring, noAdmission } from './keyring.ts'
 import { Meeting } from './meeting.ts'
+import { Neighbourhood } from './neighbourhood.ts'
 import { Libp2pNetwork } from './network.ts'
 import { createNode } from './node.ts'
 import type { Secrets } from './secrets.ts'
@@ -91,6 +92,10 @@ export async function openHost(deps: HostDeps, options: HostOptions): Promise<Ho
   }
   const broadcast = new GossipBroadcast({ gossip, log, keyring })
   const loop = startMeeting({ ...deps, node, network }, options, scope)
+  const self = node.peerId.toMultihash().bytes
+  const neighbours = new WorkerLoop({ worker: new Neighbourhood({ dht, self, clock }), clock, log })
+  neighbours.start()
+  scope.defer(() => neighbours.stop())
   const closing = scope.move()
   return {
     network,

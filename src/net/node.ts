@@ -17,6 +17,7 @@ import type { DhtNetwork } from './dht.ts'
 import { ipnsValidator } from './dht-values.ts'
 import { privateKeyOf } from './identity.ts'
 import type { Keyring } from './keyring.ts'
+import { type KadTable, keepTable } from './routing-table.ts'
 
 export interface NodeOptions {
   identity: Uint8Array
@@ -75,8 +76,9 @@ export async function createNode(
     },
   })
   keyring?.apply()
-  const services = node.services as unknown as Record<string, SingleKadDHT>
+  const services = node.services as unknown as Record<string, SingleKadDHT & { readonly routingTable: KadTable }>
   const dhts = kads.map(({ protocol, datastorePrefix: prefix }) => ({ protocol, prefix, kad: services[protocol]! }))
+  if (keyring) for (const { kad } of dhts) keepTable(node as unknown as Libp2p, kad)
   return { node: node as unknown as Libp2p, gossip: node.services.gossip, dhts }
 }
 
