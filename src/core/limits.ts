@@ -395,6 +395,8 @@ export const times = {
   ipnsLifetimeMostMs: 100 * 365 * 24 * 3_600_000,
   /** How long readers may go without asking for a newer IPNS record. The specification's suggestion. */
   ipnsTtlMs: 300_000,
+  /** A server that answers mentioned so lately is not considered anew: many lookups, and soon enough for one that is back. */
+  dhtMentionMs: 30_000,
   /** How often it is seen whether a server of the DHT is known at last. */
   neighboursFirstMs: 1_000,
   /** Until the neighbours are looked up again: those who started together have found their places. */

@@ -17,6 +17,7 @@ import type { DhtNetwork } from './dht.ts'
 import { ipnsValidator } from './dht-values.ts'
 import { privateKeyOf } from './identity.ts'
 import type { Keyring } from './keyring.ts'
+import { type KadAnswers, passOverOldMentions } from './mentions.ts'
 import { type KadTable, keepTable } from './routing-table.ts'
 
 export interface NodeOptions {
@@ -34,6 +35,9 @@ export interface Node {
   gossip: GossipSub
   dhts: DhtNetwork[]
 }
+
+/** kad-dht with what its type does not show. */
+type KadInside = SingleKadDHT & { readonly routingTable: KadTable; readonly network: KadAnswers }
 
 export async function createNode(
   deps: { datastore: TableDatastore; signer: Signer; clock: Clock },
@@ -76,8 +80,9 @@ export async function createNode(
     },
   })
   keyring?.apply()
-  const services = node.services as unknown as Record<string, SingleKadDHT & { readonly routingTable: KadTable }>
+  const services = node.services as unknown as Record<string, KadInside>
   const dhts = kads.map(({ protocol, datastorePrefix: prefix }) => ({ protocol, prefix, kad: services[protocol]! }))
+  for (const { kad } of dhts) passOverOldMentions(kad.network, deps.clock)
   if (keyring) for (const { kad } of dhts) keepTable(node as unknown as Libp2p, kad)
   return { node: node as unknown as Libp2p, gossip: node.services.gossip, dhts }
 }
