@@ -22,6 +22,8 @@ interface Contact {
 export interface KadTable {
   readonly size: number
   remove(peer: Libp2pPeerId): Promise<void>
+  /** 'peer:ping' is told of who has been seen alive, so that connections to the nearest are kept. */
+  safeDispatchEvent(type: 'peer:ping', init: { detail: Libp2pPeerId }): boolean
   readonly kb: {
     /** Whether a contact that a bucket has room for is there: it is dialed and pinged. */
     verify: (contact: Contact, options?: Abortable) => Promise<boolean>
@@ -43,6 +45,11 @@ export function keepTable(node: Libp2p, { routingTable }: KadDHT & { readonly ro
     for (const { kadId } of kb.toIterable()) if (sharedBits(own, kadId) === distance) known++
     const isConnected = node.getConnections(contact.peerId).length > 0
     if (known >= (isConnected ? limits.dhtServersPerDistance : limits.dhtDialedPerDistance)) return false
+    if (isConnected) {
+      // Identify has just gone over the connection: a ping says no more, and fails on a machine that is busy.
+      routingTable.safeDispatchEvent('peer:ping', { detail: contact.peerId })
+      return true
+    }
     beingVerified.set(distance, verifying + 1)
     try {
       return await verify(contact, options)
