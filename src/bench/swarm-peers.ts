@@ -2,6 +2,7 @@
 // memory. They do the steps of a plan when those are due, and say what became of each. A peer that is killed says goodbye
 // to nobody, as when its process dies; that its machine loses power, so that not even the connections break, is not shown.
 import { readdirSync } from 'node:fs'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { CID } from 'multiformats/cid'
 import * as Digest from 'multiformats/hashes/digest'
 import { withDeadline } from '../base/abort.ts'
@@ -52,11 +53,14 @@ export interface Gauge {
   connections: number
   /** Entries in all routing tables. */
   known: number
+  /** How late timers fired since the gauge before, at 99 of 100: what the machine adds to every step of a lookup. */
+  lateMs: number
   /** Open file descriptors; 0 where the system does not tell. */
   files: number
 }
 
 const rawCodec = 0x55
+const lateResolutionMs = 10
 
 export class SwarmPeers implements AsyncDisposable {
   readonly #secrets: Secrets
@@ -65,11 +69,13 @@ export class SwarmPeers implements AsyncDisposable {
   readonly #hosts = new Map<PeerId, Host>()
   readonly #closing = new Set<Promise<unknown>>()
   readonly #emptyRssBytes = process.memoryUsage.rss()
+  readonly #late = monitorEventLoopDelay({ resolution: lateResolutionMs })
 
   constructor({ clock = systemClock }: { clock?: Clock }, { secrets, seed }: { secrets: Secrets; seed: number }) {
     this.#clock = clock
     this.#secrets = secrets
     this.#seed = seed
+    this.#late.enable()
   }
 
   /** Does each step when it is due, whatever becomes of the others; resolves when all are done. */
@@ -86,7 +92,10 @@ export class SwarmPeers implements AsyncDisposable {
     return await Promise.all(running)
   }
 
+  /** Starts what is counted since the last one anew. */
   gauge(): Gauge {
+    const lateMs = Math.max(0, this.#late.percentile(99) / 1e6 - lateResolutionMs)
+    this.#late.reset()
     const hosts = [...this.#hosts.values()]
     const { user, system } = process.cpuUsage()
     const sum = (of: (host: Host) => number) => hosts.reduce((total, host) => total + of(host), 0)
@@ -98,11 +107,13 @@ export class SwarmPeers implements AsyncDisposable {
       cpuMs: (user + system) / 1_000,
       connections: sum((host) => host.status().connections),
       known: sum((host) => host.dht.size()),
+      lateMs,
       files: openFiles(),
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#late.disable()
     for (const peer of this.#hosts.keys()) this.#kill(peer)
     await Promise.all(this.#closing)
   }

@@ -36,6 +36,8 @@ export interface Cost {
   filesPerPeer: number
   /** Of one core, during the phase: parts of 1. */
   corePerPeer: number
+  /** How late timers fired at 99 of 100, in the slowest process: what the machine adds to every step of a lookup. */
+  lateMs: number
 }
 
 export interface Phase {
@@ -84,6 +86,7 @@ export function costOf(gauges: readonly Gauge[], before: readonly Gauge[], secon
     knownPerPeer: sum((gauge) => gauge.known) / peers,
     filesPerPeer: sum((gauge) => gauge.files) / peers,
     corePerPeer: cpuMs / 1_000 / seconds / peers,
+    lateMs: Math.max(...gauges.map((gauge) => gauge.lateMs)),
   }
 }
 
@@ -124,6 +127,7 @@ export function swarmLines(phases: readonly Phase[]): string[] {
     cost.knownPerPeer.toFixed(1),
     cost.filesPerPeer.toFixed(1),
     `${(cost.corePerPeer * 100).toFixed(2)} %`,
+    cost.lateMs.toFixed(0),
   ])
   const why = phases.flatMap(({ phase, asks }) =>
     Object.entries(asks).flatMap(([kind, { failures }]) =>
@@ -137,7 +141,7 @@ export function swarmLines(phases: readonly Phase[]): string[] {
     ]),
     '',
     ...table([
-      ['phase', 'seconds', 'peers', 'churn', 'MB/peer', 'connections', 'known', 'files', 'of a core'],
+      ['phase', 'seconds', 'peers', 'churn', 'MB/peer', 'connections', 'known', 'files', 'of a core', 'late ms'],
       ...costs,
     ]),
     ...why,

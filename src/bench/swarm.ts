@@ -42,6 +42,9 @@ const roundMs = 10_000
 /** Peers that a process starts in one go: those of a go do not know each other. */
 const startedAtOnce = 5
 
+/** Contents that are announced before the measuring. */
+const contentsMost = 100
+
 export async function runSwarm(options: SwarmOptions): Promise<SwarmResult> {
   const { nodes, processes, seed, churnPerMinute } = options
   using swarm = await Swarm.open(options)
@@ -88,7 +91,7 @@ class Swarm implements Disposable {
     }
   }
 
-  /** Starts all peers, each knowing a few that were there, waits until they have met, and has each announce a content. */
+  /** Starts all peers, each knowing a few that were there, waits until they have met, and has some announce contents. */
   async grow(): Promise<Phase> {
     const { nodes, processes, settleMs, say } = this.#options
     const startedMs = this.#clock.monotonicMs()
@@ -101,8 +104,9 @@ class Swarm implements Disposable {
       say(`${this.#roll.size} of ${nodes} peers run`)
     }
     await sleep(this.#clock, settleMs, this.#options.signal)
-    const durationMs = (nodes / this.#options.asksPerSecond) * 1_000
-    const asks = { ...none, announce: nodes }
+    const contents = Math.min(nodes, contentsMost)
+    const durationMs = (contents / this.#options.asksPerSecond) * 1_000
+    const asks = { ...none, announce: contents }
     outcomes.push(...(await this.#round({ durationMs, kills: 0, starts: 0, asks })))
     return await this.#close('warm-up', startedMs, outcomes)
   }

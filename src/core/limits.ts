@@ -182,6 +182,12 @@ export const limits = {
   peersKnownMax: 20_000,
   /** Servers that a lookup in a private network asks at a time: one or two that are gone do not hold it up. */
   dhtQuestionsMax: 4,
+  /** Servers at one distance in a routing table: Kademlia's k. Twice as far are twice as many, so a table stays small. */
+  dhtServersPerDistance: 20,
+  /** Those of them that are dialed for the table; a connection costs both sides some 10 ms of a processor, and memory. */
+  dhtDialedPerDistance: 10,
+  /** Lookups of our own place after a start, or after nobody was known. */
+  neighbourLookups: 2,
   /** Records that this peer keeps for the DHT, from all peers (some 150 bytes each): 150 MB of disk at most. */
   dhtRecordsMax: 1_000_000,
   /** Records from one peer: one that announces more is a network of its own, or fills our disk. */
@@ -504,6 +510,12 @@ export const times = {
   ipnsLifetimeMostMs: 100 * 365 * 24 * 3_600_000,
   /** How long readers may go without asking for a newer IPNS record. The specification's suggestion. */
   ipnsTtlMs: 300_000,
+  /** A server that answers mentioned so lately is not considered anew: many lookups, and soon enough for one that is back. */
+  dhtMentionMs: 30_000,
+  /** How often it is seen whether a server of the DHT is known at last. */
+  neighboursFirstMs: 1_000,
+  /** Until the neighbours are looked up again: those who started together have found their places. */
+  neighboursAgainMs: 15_000,
   /** First wait before a lost peer is dialed again; doubled each time. */
   redialFirstMs: 1_000,
   /** Longest wait before a lost peer is dialed again: a machine that comes back is met within a minute. */

@@ -6,7 +6,7 @@
 // to one server over one stream, and its reprovider has nothing of ours to do.
 
 import type { Libp2p, PeerInfo as Libp2pPeerInfo } from '@libp2p/interface'
-import type { KadDHT } from '@libp2p/kad-dht'
+import type { KadDHT, QueryEvent } from '@libp2p/kad-dht'
 import { multiaddr } from '@multiformats/multiaddr'
 import { CID } from 'multiformats/cid'
 import * as Digest from 'multiformats/hashes/digest'
@@ -27,6 +27,7 @@ import { addProviderMessage, findNodeMessage, providerEntry } from './dht-messag
 import { askForValue, type DhtValuesDeps, keepValue, keptValue, tellValue, type ValueNetwork } from './dht-values.ts'
 import { NetError } from './errors.ts'
 import type { LookupPath } from './lookup-path.ts'
+import { forget, type KadTable } from './routing-table.ts'
 
 /** A lookup that tells its way. */
 export interface Lookup extends Abortable {
@@ -35,7 +36,7 @@ export interface Lookup extends Abortable {
 
 /** One Kademlia network that this peer is a server of. */
 export interface DhtNetwork extends ValueNetwork {
-  kad: KadDHT & { readonly routingTable: { readonly size: number } }
+  kad: KadDHT & { readonly routingTable: KadTable }
 }
 
 const rawCodec = 0x55
@@ -69,7 +70,7 @@ export class Libp2pDht implements Dht {
     const target = sha256(key)
     const lookups = this.#networks.map(async (network) => {
       for await (const event of network.kad.getClosestPeers(key, signalOf(options))) {
-        options.path?.note(event)
+        this.#note(network, event, options.path)
         if (event.name !== 'FINAL_PEER') continue
         const info = infoOf(event.peer)
         this.#remember(info.peer, network)
@@ -116,8 +117,8 @@ export class Libp2pDht implements Dht {
     if (options.signal?.aborted) stop()
     const seen = new Set<PeerId>([this.#network.self])
     try {
-      const searches = this.#networks.map(({ kad }) =>
-        this.#providersIn(kad, key, { signal: controller.signal, path: options.path }),
+      const searches = this.#networks.map((network) =>
+        this.#providersIn(network, key, { signal: controller.signal, path: options.path }),
       )
       for await (const info of merged(searches)) {
         if (seen.has(info.peer)) continue
@@ -158,14 +159,21 @@ export class Libp2pDht implements Dht {
     }
   }
 
+  #note({ kad }: DhtNetwork, event: QueryEvent, path: LookupPath | undefined): void {
+    path?.note(event)
+    // Who does not answer, and is not even connected, is gone: others would be sent there, and the next lookup as well.
+    const isGone = event.name === 'QUERY_ERROR' && this.#node.getConnections(event.from).length === 0
+    if (isGone) void forget(kad.routingTable, event.from)
+  }
+
   async *#providersIn(
-    kad: KadDHT,
+    network: DhtNetwork,
     key: CID,
     { signal, path }: { signal: AbortSignal; path: LookupPath | undefined },
   ): AsyncGenerator<PeerInfo> {
     try {
-      for await (const event of kad.findProviders(key, { signal })) {
-        path?.note(event)
+      for await (const event of network.kad.findProviders(key, { signal })) {
+        this.#note(network, event, path)
         if (event.name === 'PROVIDER') yield* event.providers.map(infoOf)
       }
     } catch (error) {

@@ -21,6 +21,7 @@ import { keepGossipStreams } from './gossip-streams.ts'
 import { peerIdOf } from './identity.ts'
 import { Keyring, noAdmission } from './keyring.ts'
 import { Meeting } from './meeting.ts'
+import { Neighbourhood } from './neighbourhood.ts'
 import { Libp2pNetwork } from './network.ts'
 import { createNode } from './node.ts'
 import { startPunching } from './puncher.ts'
@@ -126,6 +127,10 @@ export async function openHost(deps: HostDeps, options: HostOptions): Promise<Ho
     scope,
   )
   const { loop, meeting } = startMeeting({ ...deps, node, network }, options, scope)
+  const self = node.peerId.toMultihash().bytes
+  const neighbours = new WorkerLoop({ worker: new Neighbourhood({ dht, self, clock }), clock, log })
+  neighbours.start()
+  scope.defer(() => neighbours.stop())
   const closing = scope.move()
   return {
     network,

@@ -22,7 +22,9 @@ import { DialOrder } from './dial-order.ts'
 import { withEarlyStreams } from './early.ts'
 import { peerIdOf, privateKeyOf } from './identity.ts'
 import type { Keyring } from './keyring.ts'
+import { type KadAnswers, passOverOldMentions } from './mentions.ts'
 import { PortTcp } from './port-tcp.ts'
+import { type KadTable, keepTable } from './routing-table.ts'
 import { insideOf, type NodeParts, orderedTcp, portServices, tellAddresses } from './ways.ts'
 
 export interface NodeOptions {
@@ -52,6 +54,9 @@ export interface Node {
   confirmed: Multiaddr[]
   announce(): Promise<void>
 }
+
+/** kad-dht with what its type does not show. */
+type KadInside = SingleKadDHT & { readonly routingTable: KadTable; readonly network: KadAnswers }
 
 export async function createNode(
   deps: { datastore: TableDatastore; signer: Signer; clock: Clock; random: Random; log: Log },
@@ -105,8 +110,10 @@ export async function createNode(
     },
   })
   keyring?.apply()
-  const services = node.services as unknown as Record<string, SingleKadDHT>
+  const services = node.services as unknown as Record<string, KadInside>
   const dhts = kads.map(({ protocol, datastorePrefix: prefix }) => ({ protocol, prefix, kad: services[protocol]! }))
+  for (const { kad } of dhts) passOverOldMentions(kad.network, deps.clock)
+  if (keyring) for (const { kad } of dhts) keepTable(node as unknown as Libp2p, kad)
   const { circuit, parts } = inside.made()
   return {
     node: node as unknown as Libp2p,

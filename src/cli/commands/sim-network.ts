@@ -28,7 +28,7 @@ export async function simNetwork(output: Output, signal: AbortSignal, flags: Rec
     churnMs: within('minutes', text('minutes', '1'), { least: 0, most: minutesMax, whole: false }) * parseTime('1m'),
     restMs: parseTime('15s'),
     settleMs: parseTime('10s'),
-    asksPerSecond: 10,
+    asksPerSecond: 4,
     signal,
     say: (sentence) => output.say(sentence),
   })
