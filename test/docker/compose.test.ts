@@ -24,7 +24,7 @@ test('what the image copies exists, and every program in docker/ that the networ
   const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.*) \S+$/gm)].flatMap(([, paths = '']) => paths.split(' '))
   for (const path of copied) await readFile(new URL(path, top)).catch((error) => assert.equal(error.code, 'EISDIR'))
   const programs = (await readdir(new URL('docker/', top))).filter(
-    (name) => !/^(Dockerfile|compose\.yaml|test)$/.test(name),
+    (name) => !/^(Dockerfile|compose\.yaml|test|network\.js)$/.test(name),
   )
   assert.deepEqual(
     copied.filter((path) => path.startsWith('docker/')).sort(),

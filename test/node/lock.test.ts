@@ -53,7 +53,9 @@ test('the lock of a process that is gone is recovered, by exactly one of many', 
     const tries = await Promise.allSettled(Array.from({ length: 20 }, () => take(home, 'start')))
     assert.equal(tries.filter((one) => one.status === 'fulfilled').length, 1)
     assert.equal(JSON.parse(await readFile(home.at('lock'), 'utf8')).pid, process.pid)
-    assert.deepEqual(await readdir(home.path), ['lock'])
+    const [winner] = tries.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+    await winner?.()
+    assert.deepEqual(await readdir(home.path), [])
   }))
 
 test(
@@ -79,3 +81,49 @@ test('a lock from another host counts as held', () =>
     const said = { code: 'ALREADY_RUNNING', message: /elsewhere; if that is gone, remove .*\/lock/ }
     await assert.rejects(take(home, 'start'), said)
   }))
+
+const onlyLinux = { skip: process.platform !== 'linux' && 'only Linux has containers of this kind' }
+
+test('a lock from another container of this machine is held while its process lives, and no longer', onlyLinux, () =>
+  withHome(async (home) => {
+    // The system takes about a hundred bytes as the address of a socket; a home may lie deeper.
+    const deep = new Home(join(home.path, 'd'.repeat(150)))
+    await deep.make()
+    const pulse = 'lock.1.abc.pulse'
+    const module = new URL('../../src/node/pulse.ts', import.meta.url)
+    const script = `const { showPulse } = await import('${module}')
+      console.log(await showPulse('${deep.at(pulse)}') !== undefined)
+      setInterval(() => {}, 1000)`
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    assert.equal(String((await once(child.stdout, 'data'))[0]), 'true\n')
+    const boot = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
+    const other = {
+      pid: process.pid,
+      host: hostname(),
+      started: '1@',
+      boot,
+      namespace: 'pid:[1]',
+      pulse,
+      doing: 'start',
+    }
+    await writeFile(deep.at('lock'), JSON.stringify(other))
+    await assert.rejects(take(deep, 'start'), { code: 'ALREADY_RUNNING' })
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    await (await take(deep, 'start'))()
+    assert.deepEqual(await readdir(deep.path), [])
+  }),
+)
+
+test('a lock from another container that shows no pulse counts as held', onlyLinux, () =>
+  withHome(async (home) => {
+    const boot = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
+    const other = { pid: 2 ** 22, host: hostname(), started: '1@', boot, namespace: 'pid:[1]', doing: 'start' }
+    await writeFile(home.at('lock'), JSON.stringify(other))
+    await assert.rejects(take(home, 'start'), { code: 'ALREADY_RUNNING' })
+    await writeFile(home.at('lock'), JSON.stringify({ ...other, pulse: '../lock.1.abc.pulse' }))
+    await assert.rejects(take(home, 'start'), { code: 'ALREADY_RUNNING' })
+  }),
+)

@@ -57,7 +57,7 @@ const house: Record<string, Room> = {
   node: {
     floor: 4,
     imports: 'below',
-    vendors: [...words, ...disk, 'node:child_process', 'node:os', 'node:crypto', 'node:v8'],
+    vendors: [...words, ...disk, 'node:child_process', 'node:net', 'node:os', 'node:crypto', 'node:v8'],
   },
   http: { floor: 5, imports: ['base', 'core', 'node'], vendors: [...words, ...disk, 'fastify', 'node:*'] },
   sim: { floor: 5, imports: ['base', 'core', 'node', 'store'], vendors: words },
