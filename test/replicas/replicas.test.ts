@@ -162,6 +162,19 @@ test('a member without room is passed over, and shown as full', async () => {
   assert.equal((await world.status(dag))?.held, 3)
 })
 
+test('a member without room does not make a pin seem less than held whenever it is asked again', async () => {
+  await using world = new World()
+  await world.join('A', { capacity: 0 })
+  for (const name of ['B', 'C']) await world.join(name)
+  await world.join('D', { capacity: 2_000 })
+  const dag = world.dag()
+  await world.pin('A', dag)
+  // The time after which a member that was full is asked again, and a little more.
+  await world.rest(605_000)
+  assert.equal(await world.run(world.peer('A').replicas.letGo(dag.root)), true)
+  assert.deepEqual(await world.holders(dag), ['B', 'C'])
+})
+
 test('two pins that come at once never count on the same room', async () => {
   await using world = new World()
   await world.join('A', { capacity: 0 })
