@@ -233,13 +233,13 @@ export class DriverWorker implements Worker {
     const copies = copiesOf(pin)
     // Nearly always there are enough, and whoever could hold it besides need not be counted.
     const isSettled = plan.isHeld && (plan.target.length >= copies || plan.target.length >= this.possibleFor(pin))
-    if (isSettled && plan.toName.length === 0 && plan.toTrim.length === 0) this.#unsettled.delete(key)
+    const toName = this.#toName(driven, plan)
+    if (isSettled && toName.length === 0 && plan.toTrim.length === 0) this.#unsettled.delete(key)
     else this.#unsettled.add(key)
     const nowMs = clock.monotonicMs()
     const isStale = nowMs - (driven.settledAtMs ?? Number.NEGATIVE_INFINITY) > times.pinsConfirmedMs
     if (isStale && isSettled) driven.settledAtMs = nowMs
     const confirmed = pin.holders.filter((peer) => isConfirmed(driven, peer))
-    const toName = this.#toName(driven, plan)
     for (const peer of new Set([...toName, ...pin.holders])) {
       const isNew = !pin.holders.includes(peer)
       if (!presence.seesPeer(peer)) continue
