@@ -13,7 +13,7 @@ import type { Membership } from '../core/ports.ts'
 import { ringOf } from '../placement/ring.ts'
 import type { Candidate } from './choose.ts'
 import type { ClusterTime } from './cluster-time.ts'
-import { type Driven, hear, isConfirmed, newDriven } from './driven.ts'
+import { type Driven, hear, isConfirmed, newDriven, type Said } from './driven.ts'
 import type { Progress } from './messages.ts'
 import type { Peers } from './peers.ts'
 import { copiesOf, elsewhereOf, encodePin, type Pin, pinOf, withoutWishes } from './pin.ts'
@@ -145,13 +145,14 @@ export class DriverWorker implements Worker {
     return this.#unsettled.has(key)
   }
 
-  plan(driven: Driven): Plan {
+  /** `hopes`: as if whoever could not take it some time ago could now. */
+  plan(driven: Driven, { hopes = false } = {}): Plan {
     const { pin, partition } = driven
     const { membership, presence } = this.#deps
     const view = membership.view()
     const elsewhere = elsewhereOf(pin)
     const copies = copiesOf(pin)
-    const standing = (peer: PeerId) => this.#standing(driven, peer)
+    const standing = (peer: PeerId) => this.#standing(driven, peer, hopes)
     const planWith = (most: number) => {
       const peers = ringOf(view).owners(partition, most)
       const walk = peers.filter((peer) => !elsewhere.has(peer)).map((peer) => this.#candidate(peer))
@@ -232,15 +233,16 @@ export class DriverWorker implements Worker {
     const copies = copiesOf(pin)
     // Nearly always there are enough, and whoever could hold it besides need not be counted.
     const isSettled = plan.isHeld && (plan.target.length >= copies || plan.target.length >= this.possibleFor(pin))
-    if (isSettled && plan.toName.length === 0 && plan.toTrim.length === 0) this.#unsettled.delete(key)
+    const toName = this.#toName(driven, plan)
+    if (isSettled && toName.length === 0 && plan.toTrim.length === 0) this.#unsettled.delete(key)
     else this.#unsettled.add(key)
     const nowMs = clock.monotonicMs()
     const isStale = nowMs - (driven.settledAtMs ?? Number.NEGATIVE_INFINITY) > times.pinsConfirmedMs
     if (isStale && isSettled) driven.settledAtMs = nowMs
     const confirmed = pin.holders.filter((peer) => isConfirmed(driven, peer))
-    for (const peer of new Set([...plan.target, ...pin.holders])) {
+    for (const peer of new Set([...toName, ...pin.holders])) {
       const isNew = !pin.holders.includes(peer)
-      if (!presence.seesPeer(peer) || (isNew && !plan.toName.includes(peer))) continue
+      if (!presence.seesPeer(peer)) continue
       const said = driven.said.get(peer)
       if (said && nowMs - said.atMs < times.pinsUnsettledMs / 2) continue
       if (isConfirmed(driven, peer) && !isNew && !(isStale && isSettled)) continue
@@ -261,7 +263,7 @@ export class DriverWorker implements Worker {
     }
     if (!plan.isHeld) return
     for (const [peer, { state }] of driven.said) {
-      const isNeeded = pin.holders.includes(peer) || plan.target.includes(peer)
+      const isNeeded = pin.holders.includes(peer) || plan.target.includes(peer) || toName.includes(peer)
       if (isNeeded || state === 'full' || driven.released.has(peer) || !presence.seesPeer(peer)) continue
       addTo(releases, peer, driven)
     }
@@ -283,19 +285,27 @@ export class DriverWorker implements Worker {
     }
   }
 
-  #standing(driven: Driven, peer: PeerId): Standing {
+  // Who had no room is not counted on until it says otherwise, or copies would seem to be missing whenever it is asked again.
+  #toName(driven: Driven, plan: Plan): readonly PeerId[] {
+    const nowMs = this.#deps.clock.monotonicMs()
+    const isOld = ({ state, atMs }: Said) => (state === 'full' || state === 'failing') && nowMs - atMs >= times.unfitMs
+    if (![...driven.said.values()].some(isOld)) return plan.toName
+    return [...plan.toName, ...this.plan(driven, { hopes: true }).toName]
+  }
+
+  #standing(driven: Driven, peer: PeerId, hopes: boolean): Standing {
     const { presence, clock } = this.#deps
     const said = driven.said.get(peer)
-    const isRecent = said !== undefined && clock.monotonicMs() - said.atMs < times.unfitMs
-    const isFull = said?.state === 'full' && isRecent
+    const isHoped = hopes && said !== undefined && clock.monotonicMs() - said.atMs >= times.unfitMs
+    const isFull = said?.state === 'full'
     const others = driven.pin.holders.some((other) => other !== peer && isConfirmed(driven, other))
-    const isFailing = said?.state === 'failing' && isRecent && others
+    const isFailing = said?.state === 'failing' && others
     return {
       holds: isConfirmed(driven, peer) && presence.seesPeer(peer),
       gone: presence.isGone(peer),
       unfit:
-        isFull ||
-        isFailing ||
+        (isFull && !isHoped) ||
+        (isFailing && !isHoped) ||
         presence.isDeaf(peer, { hasCopy: driven.pin.holders.includes(peer) }) ||
         (said?.failedAudits ?? 0) >= limits.auditsFailedMax,
     }

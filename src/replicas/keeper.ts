@@ -212,6 +212,8 @@ export class KeeperWorker implements Worker {
     }
     const isUnwished = kept && !isWished(kept, pin, self)
     const isUnneeded = held && (!pin || mayDrop(self, pin, told?.enough ?? false))
+    // Others may be whole a little later: whoever told this peer to let go does not tell it again.
+    if (held && pin && !isUnneeded && !pin.holders.includes(self)) this.#unproven.add(key)
     if (!isUnwished && !isUnneeded) return
     // A copy that stays for one reason may lose the other; the last one goes only when others prove that they have theirs.
     const isLast = (isUnwished || !kept) && (isUnneeded || !held)

@@ -162,6 +162,41 @@ test('a member without room is passed over, and shown as full', async () => {
   assert.equal((await world.status(dag))?.held, 3)
 })
 
+test('a member without room does not make a pin seem less than held whenever it is asked again', async () => {
+  await using world = new World()
+  await world.join('A', { capacity: 0 })
+  for (const name of ['B', 'C']) await world.join(name)
+  await world.join('D', { capacity: 2_000 })
+  const dag = world.dag()
+  await world.pin('A', dag)
+  // The time after which a member that was full is asked again, and a little more.
+  await world.rest(605_000)
+  assert.equal(await world.run(world.peer('A').replicas.letGo(dag.root)), true)
+  assert.deepEqual(await world.holders(dag), ['B', 'C'])
+})
+
+test('each member that had no room is asked again, not only the first of them', async () => {
+  await using world = new World()
+  for (const name of ['A', 'B']) await world.join(name, { zone: 'house' })
+  // Both are full, and only one of them has room again later.
+  await world.join('D', { zone: 'shed', capacity: 3_500 })
+  await world.join('E', { zone: 'shed', capacity: 30_000 })
+  const big = world.dag(28)
+  await world.pin('A', big, { copies: 2 })
+  await world.rest()
+  assert.ok(world.named(big).includes('E'))
+  const small = world.dag()
+  await world.pin('A', small, { copies: 4 })
+  await world.rest()
+  assert.ok(world.named(small).includes('D'))
+  const late = []
+  for (let index = 0; index < 6; index++) late.push((await held(world, 'A', 2)).dag)
+  for (const dag of late) assert.deepEqual(world.named(dag), ['A', 'B'])
+  await world.run(world.peer('A').replicas.unpin(big.root))
+  await world.rest(3 * hourMs)
+  for (const dag of late) assert.ok(world.named(dag).includes('E'))
+})
+
 test('two pins that come at once never count on the same room', async () => {
   await using world = new World()
   await world.join('A', { capacity: 0 })

@@ -37,8 +37,6 @@ export interface PinPeerOptions {
 const readMs = 60_000
 const waitMs = 80_000
 const concurrency = 4
-/** After a stretch of time was left out, drivers have asked everybody again by then. */
-const doubtMs = 5_000
 const pinPrefix = 'pin/'
 
 const noDht: Dht = {
@@ -184,14 +182,9 @@ class PinPeer implements PinProgram {
 
   skip(byMs: number): void {
     const { loops, replicas } = this.#organs
-    const [driver, ...others] = replicas.workers.map(({ name }) => name)
-    const wake = (names: (string | undefined)[]) => {
-      for (const loop of loops) if (names.includes(loop.status().name)) loop.wake()
-    }
+    const names = replicas.workers.map(({ name }) => name)
     this.#quiet.skippedMs += byMs
-    wake([driver])
-    // Whoever asks a driver in the very instant in which all that it has heard is old finds it in doubt of everything.
-    this.#ports.clock.timer(doubtMs, () => wake(others))
+    for (const loop of loops) if (names.includes(loop.status().name)) loop.wake()
   }
 
   inspect(): PinInspected {

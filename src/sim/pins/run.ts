@@ -50,6 +50,8 @@ const skipMs = 15 * 60_000
 const statusLimitMs = 60_000
 /** What is still on its way when all looks well arrives within this. */
 const afterglowMs = 20_000
+/** Everybody has collected by then. */
+const collectMs = 5_000
 /** A capacity that fills up. */
 const tightBytes = 300_000
 
@@ -207,6 +209,9 @@ class PinRun {
       if (this.#isSettled()) break
     }
     await time.run(afterglowMs)
+    // What was let go of in the last moment is collected too.
+    for (const { run } of this.#members()) void upkeep(run!.program!).catch(() => {})
+    await time.run(collectMs)
     this.#look()
     this.#history.event('the cluster has come to rest')
   }
