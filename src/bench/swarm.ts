@@ -42,6 +42,11 @@ const roundMs = 10_000
 /** Peers that a process starts in one go: those of a go do not know each other. */
 const startedAtOnce = 5
 
+/** The swarm is calm when timers fire no later than this. */
+const calmLateMs = 100
+const calmEveryMs = 500
+const calmLimitMs = 20_000
+
 /** Contents that are announced before the measuring. */
 const contentsMost = 100
 
@@ -101,9 +106,11 @@ class Swarm implements Disposable {
       // The first peers must know each other, or there would be several networks.
       const starts = Math.min(Math.max(this.#roll.size, 1), startedAtOnce * processes, nodes - this.#roll.size)
       outcomes.push(...(await this.#round({ durationMs: 0, kills: 0, starts, asks: none })))
+      await this.#calm()
       say(`${this.#roll.size} of ${nodes} peers run`)
     }
     await sleep(this.#clock, settleMs, this.#options.signal)
+    await this.#calm()
     const contents = Math.min(nodes, contentsMost)
     const durationMs = (contents / this.#options.asksPerSecond) * 1_000
     const asks = { ...none, announce: contents }
@@ -173,6 +180,16 @@ class Swarm implements Disposable {
     const count = (kind: Outcome['do']) => outcomes.filter((outcome) => outcome.do === kind).length
     const cost = costOf(this.#gauges, before, seconds)
     return { phase, seconds, killed: count('kill'), started: count('start'), asks, cost }
+  }
+
+  // More peers than the machine carries lose the connections that they have: those who are there meet before others come.
+  async #calm(): Promise<void> {
+    const limitMs = this.#clock.monotonicMs() + calmLimitMs
+    let gauges: Gauge[]
+    do {
+      await sleep(this.#clock, calmEveryMs, this.#options.signal)
+      gauges = await this.#gauge()
+    } while (this.#clock.monotonicMs() < limitMs && gauges.some(({ lateMs }) => lateMs > calmLateMs))
   }
 
   async #gauge(): Promise<Gauge[]> {
