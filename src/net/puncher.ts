@@ -46,7 +46,6 @@ interface Seen {
 interface Dialing {
   localPort: number
   role: 'client' | 'server'
-  signal: AbortSignal
 }
 
 export class Puncher {
@@ -60,6 +59,7 @@ export class Puncher {
   readonly #answers = new Lru<PeerId, number[]>(limits.punchPeersRemembered)
   readonly #starting = new Set<PeerId>()
   readonly #answering = new Map<PeerId, AbortController>()
+  readonly #dials = new Map<string, Promise<void>>()
   readonly #ending = new Set<Connection>()
   #cancelTimer = () => {}
 
@@ -236,36 +236,59 @@ export class Puncher {
 
   // All at once, and none is given up when another connects: the two sides might disagree about which that is. The other
   // side may as well come to us.
-  async #dial(peer: PeerId, addresses: Multiaddr[], how: Dialing): Promise<void> {
-    const { controller, detach } = linkedController(how.signal)
-    const { signal } = controller
-    const ways = addresses.map((to) => this.#dialOne(whole(to, peer), { ...how, signal }))
+  async #dial(peer: PeerId, addresses: Multiaddr[], how: Dialing & { signal: AbortSignal }): Promise<void> {
+    const ways = addresses.map((to) => this.#dialOn(peer, whole(to, peer), how))
     try {
-      await Promise.any([...ways, this.#untilDirect(peer, signal)])
+      await abortable(Promise.any([...ways, this.#untilDirect(peer, how.signal)]), how.signal)
     } catch (error) {
-      throw (error as AggregateError).errors[0]
-    } finally {
-      detach()
-      const over = new NetError('DIAL_FAILED', 'another way was faster')
-      this.#clock.timer(times.punchDialMs, () => controller.abort(over))
+      throw error instanceof AggregateError ? error.errors[0] : error
     }
+  }
+
+  // A dial goes on from one try to the next: a NAT remembers where a connection began, and takes a new beginning at the
+  // same ports for a forgery if the other side was first.
+  #dialOn(peer: PeerId, to: Multiaddr, how: Dialing): Promise<void> {
+    const key = `${how.localPort} ${to}`
+    const running = this.#dials.get(key)
+    if (running) return running
+    const { controller, detach } = linkedController(this.#stop.signal)
+    const tooLong = new NetError('DIAL_FAILED', 'no answer in time')
+    const cancel = this.#clock.timer(times.punchDialMs * limits.punchTries, () => controller.abort(tooLong))
+    const dial = this.#dialOne(peer, to, { ...how, signal: controller.signal }).finally(() => {
+      cancel()
+      detach()
+      this.#dials.delete(key)
+    })
+    this.#dials.set(key, dial)
+    return dial
   }
 
   // Refused: its NAT lets everybody in, and the other side is not dialing at this moment. When both are like that and near,
   // the moments never meet, and one of them has to stand still and wait.
-  async #dialOne(to: Multiaddr, { localPort, role, signal }: Dialing): Promise<void> {
-    for (let refusals = 1; ; refusals++) {
+  async #dialOne(
+    peer: PeerId,
+    to: Multiaddr,
+    { localPort, role, signal }: Dialing & { signal: AbortSignal },
+  ): Promise<void> {
+    for (let refusals = 0; role === 'client' || refusals < limits.punchRefusalsMax; ) {
       try {
         await this.#tcp.dialFrom(localPort, to, { role, signal })
         return
       } catch (error) {
         signal.throwIfAborted()
-        if (codeOf(error) !== 'ECONNREFUSED') throw error
+        // A port in use is one at which we wait for somebody else.
+        if (codeOf(error) === 'ECONNREFUSED') refusals++
+        else if (codeOf(error) !== 'EADDRINUSE') throw error
       }
-      if (role === 'server' && refusals >= limits.punchRefusalsMax) break
-      await sleep(this.#clock, times.punchRefusedMs * 2 ** (refusals - 1), signal)
+      await sleep(this.#clock, times.punchRefusedMs * 2 ** Math.min(refusals, limits.punchRefusalsMax), signal)
     }
-    await this.#tcp.acceptAt(localPort, to, signal)
+    const { controller, detach } = linkedController(signal)
+    try {
+      await Promise.race([this.#tcp.acceptAt(localPort, to, controller.signal), this.#untilDirect(peer, signal)])
+    } finally {
+      detach()
+      controller.abort(new NetError('DIAL_FAILED', 'another way was faster'))
+    }
   }
 
   async #untilDirect(peer: PeerId, signal: AbortSignal): Promise<void> {
