@@ -150,7 +150,7 @@ export class Puncher {
     const peer = peerOf(connection)
     this.#answering.get(peer)?.abort(new NetError('DIAL_FAILED', 'the other side tries anew'))
     const wrong = connection.direct || connection.direction !== 'outbound'
-    if (wrong || this.#answering.size >= limits.punchesInFlight || !this.#mayAsk(peer)) {
+    if (wrong || this.#answering.size >= limits.punchesAnsweredMax || !this.#mayAsk(peer)) {
       stream.abort(new NetError('DIAL_FAILED', 'not now'))
       return
     }
@@ -253,7 +253,7 @@ export class Puncher {
     if (running) return running
     const { controller, detach } = linkedController(this.#stop.signal)
     const tooLong = new NetError('DIAL_FAILED', 'no answer in time')
-    const cancel = this.#clock.timer(times.punchDialMs * limits.punchTries, () => controller.abort(tooLong))
+    const cancel = this.#clock.timer(times.punchHoldMs, () => controller.abort(tooLong))
     const dial = this.#dialOne(peer, to, { ...how, signal: controller.signal }).finally(() => {
       cancel()
       detach()
