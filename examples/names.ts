@@ -8,7 +8,7 @@ import { createPeer } from '../src/index.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'potluck-example-'))
 try {
-  const local = { listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false }
+  const local = { listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false, upnp: false }
   await using first = await createPeer({ home: join(folder, 'first'), ...local })
   await using second = await createPeer({ home: join(folder, 'second'), ...local })
   const { line } = await first.invite()

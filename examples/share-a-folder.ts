@@ -11,7 +11,7 @@ try {
   await mkdir(photos)
   await writeFile(join(photos, 'hello.txt'), 'hello from the first peer\n')
 
-  const local = { listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false }
+  const local = { listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false, upnp: false }
   await using first = await createPeer({ home: join(folder, 'first'), ...local })
   await using second = await createPeer({ home: join(folder, 'second'), ...local })
 

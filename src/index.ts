@@ -10,6 +10,7 @@ export type {
   Added,
   AddOptions,
   CatOptions,
+  CheckResult,
   Collected,
   Entry,
   Found,

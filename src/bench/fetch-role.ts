@@ -28,7 +28,7 @@ export interface RoleAnswer {
 
 const rawProtocol = '/potluck/bench-raw/1.0.0'
 const pieceBytes = 1 << 20
-const quiet = { listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false }
+const quiet = { listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false, upnp: false }
 /** Or the cluster would copy to the fetcher of its own accord what it is about to fetch. */
 const givesNothing = { capacity: 0 }
 let rawHost: Host | undefined

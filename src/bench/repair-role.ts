@@ -94,6 +94,7 @@ async function open({ home, line, zone, capacity, bytesPerSecond }: RepairComman
   const flags: Partial<Config> = {
     listen: ['/ip4/127.0.0.1/tcp/0'],
     mdns: false,
+    upnp: false,
     zone,
     capacity,
     'repair.grace': graceMs,

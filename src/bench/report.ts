@@ -6,7 +6,7 @@ import { version } from '../node/version.ts'
 
 export interface Figure {
   what: string
-  unit: 'MB/s' | 'files/s' | 'writes/s' | 'reads/s' | 'MB' | 'ms' | 's' | '%'
+  unit: 'MB/s' | 'files/s' | 'writes/s' | 'reads/s' | 'MB' | 'ms' | 's' | '%' | 'round trips'
   /** One per run, in order. */
   values: number[]
   /** The same work by the ceiling, run by run. */

@@ -147,6 +147,10 @@ export class RemotePeer implements Api.Peer {
     return this.#one('status', { preview }, { signal })
   }
 
+  doctor(options: Abortable = {}): AsyncIterable<Api.CheckResult> {
+    return this.#many('doctor', {}, options)
+  }
+
   config(key?: string, value?: string): ReturnType<Api.Peer['config']> {
     return this.#one('config', { key, value }, {})
   }

@@ -151,6 +151,8 @@ export const limits = {
   relaysWanted: 3,
   /** Addresses of one relay under which this peer is announced: more only fill claims. */
   relayAddressesMax: 3,
+  /** Clocks that differ by more are worth telling: some seconds are lost on the way, and nobody sets a clock by hand better. */
+  clockSkewMs: 30_000,
   /** A question or answer about addresses. */
   dialBackBytesMax: 8 * KiB,
   /** Addresses that are tried for a peer that asks: it listens at some, and its router may map a port. */
@@ -467,6 +469,8 @@ export const times = {
   handshakeMs: 8_000,
   /** Trying some addresses for a peer: one that answers nothing takes as long as a dial may. */
   dialBackMs: 8_000,
+  /** After a connection has closed, its streams have too. */
+  gossipMendMs: 200,
   /** How often a peer has others try whether it can be dialed, */
   reachEveryMs: 600_000,
   /** and how often while it cannot: somebody may have opened a port. */

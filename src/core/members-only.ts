@@ -27,6 +27,7 @@ export function membersOnly(
     connect: (target, options) => network.connect(target, options),
     open: (peer, protocols, options) => network.open(peer, protocols, options),
     onPeer: (listen) => network.onPeer(listen),
+    onDirect: (listen) => network.onDirect(listen),
     handle: (protocol, options, handler) =>
       network.handle(protocol, options, async (channel: Channel) => {
         await admit(channel.peer)

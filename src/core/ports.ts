@@ -119,6 +119,8 @@ export interface Network {
   ): Promise<() => Promise<void>>
   /** Calls back when a peer's first connection opens (after identify) or its last one closes. */
   onPeer(listen: (event: { peer: PeerId; connected: boolean }) => void): () => void
+  /** Calls back when a peer that was connected through a relay alone has a direct connection too: streams are better there. */
+  onDirect(listen: (peer: PeerId) => void): () => void
 }
 
 export interface Dht {

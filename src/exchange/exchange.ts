@@ -18,11 +18,12 @@ import type {
 } from '../core/ports.ts'
 import { Bitswap } from './bitswap.ts'
 import { bitswapProtocol } from './bitswap-message.ts'
-import { askHave, BlocksSupplier } from './blocks-client.ts'
+import { askHave } from './blocks-client.ts'
 import { blocksProtocol } from './blocks-protocol.ts'
 import { serveBlocks } from './blocks-server.ts'
 import { ExchangeError } from './errors.ts'
 import { Session } from './fetch-session.ts'
+import { MovingSupplier } from './moving-supplier.ts'
 import { Pacing } from './pacing.ts'
 import type { Supplier, SupplierEvents } from './supplier.ts'
 
@@ -141,14 +142,17 @@ export class Exchange implements Fetcher, AsyncDisposable {
       },
     }
     const { network, clock } = this.#deps
-    const channel = await withDeadline(
-      clock,
-      times.dialMs,
-      `connecting to ${provider.peer}`,
-      (each) => network.open(provider, [blocksProtocol, bitswapProtocol], { signal: each }),
-      { signal },
-    )
-    if (channel.protocol === blocksProtocol) return new BlocksSupplier(channel, counted)
+    const open = (protocols: string[], more: Abortable) =>
+      withDeadline(
+        clock,
+        times.dialMs,
+        `connecting to ${provider.peer}`,
+        (each) => network.open(provider, protocols, { signal: each }),
+        more,
+      )
+    const channel = await open([blocksProtocol, bitswapProtocol], { signal })
+    const reopen = (more: Abortable) => open([blocksProtocol], more)
+    if (channel.protocol === blocksProtocol) return new MovingSupplier({ network, reopen }, channel, counted)
     // Only to learn what it speaks: Bitswap has a stream of its own for all fetches.
     channel.abort(new ExchangeError('CLOSED', 'not needed'))
     return this.#bitswap.supplier(provider.peer, counted)

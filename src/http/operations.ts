@@ -294,6 +294,12 @@ export const operations: Operation[] = [
     },
   }),
   row({
+    path: 'doctor',
+    summary: 'What is wrong with this peer, and how to mend it',
+    properties: {},
+    run: (peer, _args, options) => peer.doctor(options),
+  }),
+  row({
     path: 'config',
     summary: 'What is set; with a value, set it for the next start',
     properties: { key: text('a key'), value: text('its new value') },

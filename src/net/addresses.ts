@@ -101,9 +101,7 @@ export function libp2pPeerId(peer: PeerId): ReturnType<typeof peerIdFromString> 
 
 /** Text without the `/p2p/…` tail, as PeerInfo carries addresses. */
 export function bareAddress(address: Multiaddr): string {
-  const text = address.toString()
-  const tail = text.lastIndexOf('/p2p/')
-  return tail === -1 ? text : text.slice(0, tail)
+  return address.toString().replace(/\/p2p\/[^/]+$/, '')
 }
 
 /** The addresses among `texts` that can be dialed for this peer, each once and with its `/p2p/` tail, at most so many. */

@@ -6,12 +6,21 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import type { Clock } from '../base/clock.ts'
 import type { CircuitLimits } from './circuit-messages.ts'
+import { AwaitedAnswer } from './early.ts'
+
+interface CircuitInit {
+  remote: Multiaddr
+  clock: Clock
+  most: CircuitLimits | undefined
+  /** The first thing that is asked on it is known to be answered with itself. */
+  isAgreed?: boolean
+}
 
 export function circuitConnection(
   stream: Stream,
-  { remote, clock, most }: { remote: Multiaddr; clock: Clock; most: CircuitLimits | undefined },
+  { remote, clock, most, isAgreed = false }: CircuitInit,
 ): { connection: MultiaddrConnection; limits: ConnectionLimits | undefined } {
-  const connection = new CircuitConnection(stream, remote)
+  const connection = new CircuitConnection(stream, remote, isAgreed)
   if (!most) return { connection, limits: undefined }
   const { seconds, bytes } = most
   const endMs = clock.monotonicMs() + (seconds ?? 0) * 1000
@@ -34,10 +43,13 @@ class CircuitConnection extends AbstractMultiaddrConnection {
   /** Both ways. */
   movedBytes = 0
   readonly #stream: Stream
+  #asks: boolean
+  #answer: AwaitedAnswer | undefined
 
-  constructor(stream: Stream, remoteAddr: Multiaddr) {
+  constructor(stream: Stream, remoteAddr: Multiaddr, isAgreed: boolean) {
     super({ remoteAddr, direction: stream.direction, log: stream.log.newScope('circuit') })
     this.#stream = stream
+    this.#asks = isAgreed
     stream.addEventListener('close', ({ error }) => this.onTransportClosed(error))
     // A connection ends as a whole: half of one is of no use to a multiplexer.
     stream.addEventListener('remoteCloseWrite', () => {
@@ -46,14 +58,29 @@ class CircuitConnection extends AbstractMultiaddrConnection {
     })
     stream.addEventListener('message', ({ data }) => {
       this.movedBytes += data.byteLength
-      this.onData(data)
+      this.#receive(data)
     })
     stream.addEventListener('drain', () => this.safeDispatchEvent('drain'))
   }
 
   sendData(data: Uint8ArrayList): { sentBytes: number; canSendMore: boolean } {
     this.movedBytes += data.byteLength
+    if (this.#asks) this.#answerAtOnce(data.slice())
     return { sentBytes: data.byteLength, canSendMore: this.#stream.send(data) }
+  }
+
+  #receive(data: Uint8Array | Uint8ArrayList): void {
+    try {
+      this.onData(this.#answer?.rest(data) ?? data)
+    } catch (error) {
+      this.abort(error as Error)
+    }
+  }
+
+  #answerAtOnce(question: Uint8Array): void {
+    this.#asks = false
+    this.#answer = new AwaitedAnswer(question)
+    queueMicrotask(() => this.onData(question))
   }
 
   async sendClose(options?: AbortOptions): Promise<void> {

@@ -34,6 +34,7 @@ import {
   stopTypes,
 } from './circuit-messages.ts'
 import { circuitStream } from './circuit-stream.ts'
+import { early } from './early.ts'
 import { NetError } from './errors.ts'
 
 export interface CircuitComponents {
@@ -105,17 +106,19 @@ export class CircuitTransport implements Transport {
     const { relay, peer } = splitCircuit(address)
     const way = await this.#directTo(relay, options)
     const stream = await way.newStream([hopProtocol], {
+      ...early,
       signal: options.signal,
       maxOutboundStreams: limits.circuitsMax,
     })
     try {
       const hop = circuitStream(stream, 'hop')
-      const target = { id: libp2pPeerId(peer).toMultihash().bytes }
-      await hop.write({ type: hopTypes.connect, peer: target.id }, options)
+      await hop.write({ type: hopTypes.connect, peer: libp2pPeerId(peer).toMultihash().bytes }, options)
       const { status, limits: most } = await hop.read(options)
       if (status !== circuitStatus.ok)
         throw new NetError('CIRCUIT_FAILED', `the relay ${way.remotePeer} did not help: ${statusName(status)}`)
-      const dressed = circuitConnection(hop.take(), { remote: address, clock: this.#clock, most })
+      // With one way to secure connections there is nothing to agree on.
+      const isAgreed = this.#components.upgrader.getConnectionEncrypters().size === 1
+      const dressed = circuitConnection(hop.take(), { remote: address, clock: this.#clock, most, isAgreed })
       return await this.#components.upgrader.upgradeOutbound(dressed.connection, withLimits(options, dressed.limits))
     } catch (error) {
       stream.abort(error as Error)

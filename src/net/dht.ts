@@ -7,6 +7,7 @@
 
 import type { Libp2p, PeerInfo as Libp2pPeerInfo } from '@libp2p/interface'
 import type { KadDHT } from '@libp2p/kad-dht'
+import { multiaddr } from '@multiformats/multiaddr'
 import { CID } from 'multiformats/cid'
 import * as Digest from 'multiformats/hashes/digest'
 import { type Abortable, withDeadline } from '../base/abort.ts'
@@ -85,7 +86,7 @@ export class Libp2pDht implements Dht {
    */
   async addProviders(server: PeerInfo, multihashes: Uint8Array[], options: Abortable = {}): Promise<void> {
     if (multihashes.length === 0) return
-    const addresses = this.#node.getMultiaddrs().map((address) => address.decapsulateCode(421).bytes)
+    const addresses = this.#node.getMultiaddrs().map((address) => multiaddr(bareAddress(address)).bytes)
     if (addresses.length === 0)
       throw new NetError('NO_DHT_SERVERS', 'this peer has no address to announce: let it listen on one')
     const entry = providerEntry(this.#node.peerId.toMultihash().bytes, addresses)

@@ -23,6 +23,8 @@ export const dialBackProtocol = '/potluck/dial-back/1.0.0'
 export interface DialBackAnswer {
   /** The IP address that the question came from, as the other side saw it. */
   observed: string
+  /** The other's clock, wall time. */
+  nowMs: number
   /** Those that led to us, without `/p2p/` tail. */
   worked: string[]
 }
@@ -66,13 +68,15 @@ export async function askDialBack(
   try {
     const frames = lpStream(stream, { maxDataLength: limits.dialBackBytesMax })
     await frames.write(dagCbor.encode({ addresses: addresses.slice(0, limits.dialBackAddressesMax) }), { signal })
-    const { observed, worked } = dagCbor.decode<Record<string, unknown>>((await frames.read({ signal })).subarray())
-    if (typeof observed !== 'string' || !isTexts(worked)) throw strange()
+    const { observed, worked, nowMs } = dagCbor.decode<Record<string, unknown>>(
+      (await frames.read({ signal })).subarray(),
+    )
+    if (typeof observed !== 'string' || !isTexts(worked) || typeof nowMs !== 'number') throw strange()
     await stream.close({ signal })
     // What was not asked for is not believed, unless it is our port seen from outside.
     const ports = new Set(addresses.map((address) => portOfAddress(multiaddr(address))))
     const isOurs = (address: string) => addresses.includes(address) || ports.has(portOfAddress(multiaddr(address)))
-    return { observed, worked: worked.slice(0, limits.dialBackAddressesMax).filter(isOurs) }
+    return { observed, nowMs, worked: worked.slice(0, limits.dialBackAddressesMax).filter(isOurs) }
   } catch (error) {
     stream.abort(error as Error)
     throw error
@@ -115,7 +119,7 @@ async function answerOne(deps: DialBackDeps, turns: Turns, { stream, way, signal
   const tried = ownAddresses(addresses, observed, deps.interfaces())
   const results = await Promise.all(tried.map((address) => leadsTo(deps, peer, address, { signal })))
   const worked = tried.filter((_, index) => results[index])
-  await frames.write(dagCbor.encode({ observed, worked }), { signal })
+  await frames.write(dagCbor.encode({ observed, worked, nowMs: deps.clock.nowMs() }), { signal })
   await stream.close({ signal })
 }
 

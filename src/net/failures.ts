@@ -19,6 +19,7 @@ const namedReasons: Record<string, string> = {
   AbortError: 'no answer in time',
   NoValidAddressesError: 'no address is known at which it could be dialed',
   NotFoundError: 'no address is known at which it could be dialed',
+  LimitedConnectionError: 'it is reached only through a relay of strangers, which lets too little through for this',
   ConnectionDeniedError: 'it accepts no more connections now',
 }
 

@@ -16,6 +16,7 @@ import { TableDatastore } from './datastore.ts'
 import { Libp2pDht } from './dht.ts'
 import { NetError } from './errors.ts'
 import { listenFailure } from './failures.ts'
+import { keepGossipStreams } from './gossip-streams.ts'
 import { peerIdOf } from './identity.ts'
 import { Keyring, noAdmission } from './keyring.ts'
 import { Meeting } from './meeting.ts'
@@ -61,6 +62,9 @@ export interface HostStatus {
   connections: number
   dhtServers: number
   meeting: WorkerStatus
+  /** Bootstrap addresses that do not answer. */
+  unreached: string[]
+  clocksAheadMs: number[]
 }
 
 export interface Host extends AsyncDisposable {
@@ -76,6 +80,8 @@ export interface Host extends AsyncDisposable {
   status(): HostStatus
   /** How others reach this peer. */
   reach(): Reach
+  /** What keeps it reachable. */
+  readonly loops: readonly WorkerLoop[]
 }
 
 /**
@@ -84,7 +90,7 @@ export interface Host extends AsyncDisposable {
  */
 export async function openHost(deps: HostDeps, options: HostOptions): Promise<Host> {
   const { clock, log } = deps
-  for (const address of [...options.listen, ...options.bootstrap]) parseAddress(address)
+  for (const address of [...options.listen, ...options.bootstrap, ...(options.announce ?? [])]) parseAddress(address)
   const keyring = keyringOf(deps, options)
   await using scope = new Scope()
   scope.defer(() => keyring?.close())
@@ -102,13 +108,14 @@ export async function openHost(deps: HostDeps, options: HostOptions): Promise<Ho
   } catch (error) {
     throw listenFailure(error, options.listen)
   }
+  scope.defer(keepGossipStreams({ ...made, clock, log }))
   const broadcast = new GossipBroadcast({ gossip, log, keyring })
   const reaching = await startReaching(
     { ...deps, ...made, network },
     { ...(options.relay ?? { alwaysRelay: false, relayRate: 0 }), private: keyring !== undefined },
     scope,
   )
-  const loop = startMeeting({ ...deps, node, network }, options, scope)
+  const { loop, meeting } = startMeeting({ ...deps, node, network }, options, scope)
   const closing = scope.move()
   return {
     network,
@@ -126,8 +133,11 @@ export async function openHost(deps: HostDeps, options: HostOptions): Promise<Ho
       connections: network.connected().length,
       dhtServers: dht.size(),
       meeting: loop.status(),
+      unreached: meeting.unreached(),
+      clocksAheadMs: reaching.clocksAheadMs(),
     }),
     reach: reaching.reach,
+    loops: reaching.loops,
     [Symbol.asyncDispose]: () => closing.close(),
   }
 }
@@ -148,7 +158,7 @@ function startMeeting(
   deps: HostDeps & { node: Libp2p; network: Network },
   options: HostOptions,
   scope: Scope,
-): WorkerLoop {
+): { loop: WorkerLoop; meeting: Meeting } {
   const { node, network, clock, random, log } = deps
   const onOtherNetwork = (peer: PeerId) => void node.peerStore.delete(libp2pPeerId(peer)).catch(() => {})
   const meeting = new Meeting(
@@ -175,7 +185,7 @@ function startMeeting(
   )
   loop.start()
   scope.defer(() => loop.stop())
-  return loop
+  return { loop, meeting }
 }
 
 // libp2p says goodbye to everybody and waits for answers; who does not answer in time is dropped.

@@ -64,6 +64,12 @@ export class Meeting implements Worker {
     for (const target of this.#targets.values()) if (target.peer === peer) Object.assign(target, { dueMs, failures: 0 })
   }
 
+  /** Bootstrap addresses that have not answered the last time. */
+  unreached(): string[] {
+    const lasting = [...this.#targets].filter(([, { lasting, failures }]) => lasting && failures > 0)
+    return lasting.map(([address]) => address)
+  }
+
   status(): string {
     const connected = this.#network.connected().length
     const waiting = [...this.#targets.values()].filter(({ failures }) => failures > 0).length

@@ -22,6 +22,7 @@ export class Libp2pNetwork implements Network {
   readonly #clock: Clock
   readonly #log: Log
   readonly #listeners = new Set<PeerListener>()
+  readonly #directListeners = new Set<(peer: PeerId) => void>()
   /** Peers that identify has told about, with their protocols: exactly those that listeners think connected. */
   readonly #identified = new Map<PeerId, string[]>()
 
@@ -33,6 +34,7 @@ export class Libp2pNetwork implements Network {
     this.#node.addEventListener('peer:identify', ({ detail }) =>
       this.#onIdentify(textOf(detail.peerId), detail.protocols),
     )
+    this.#node.addEventListener('connection:open', ({ detail }) => this.#onConnection(detail))
     this.#node.addEventListener('peer:update', ({ detail }) => this.#onUpdate(detail.peer))
     this.#node.addEventListener('peer:disconnect', ({ detail }) => this.#onDisconnect(textOf(detail)))
   }
@@ -103,6 +105,11 @@ export class Libp2pNetwork implements Network {
   onPeer(listen: PeerListener): () => void {
     this.#listeners.add(listen)
     return () => this.#listeners.delete(listen)
+  }
+
+  onDirect(listen: (peer: PeerId) => void): () => void {
+    this.#directListeners.add(listen)
+    return () => this.#directListeners.delete(listen)
   }
 
   // A peer that does not admit us can only say so by hanging up after the handshake, when the dial has already succeeded.
@@ -193,6 +200,12 @@ export class Libp2pNetwork implements Network {
     const known = this.#identified.has(peer)
     this.#identified.set(peer, protocols)
     if (!known) this.#tell({ peer, connected: true })
+  }
+
+  #onConnection(connection: Connection): void {
+    const others = this.#node.getConnections(connection.remotePeer).filter((other) => other !== connection)
+    if (!connection.direct || others.length === 0 || others.some(({ direct }) => direct)) return
+    for (const listen of this.#directListeners) listen(textOf(connection.remotePeer))
   }
 
   #onUpdate({ id, protocols }: Peer): void {

@@ -1,7 +1,7 @@
 // The libp2p node that potluck runs on: which modules, with which settings, and why where the default would not do.
 import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
-import { identify, identifyPush } from '@libp2p/identify'
-import type { Libp2p } from '@libp2p/interface'
+import { type Identify, identify, identifyPush } from '@libp2p/identify'
+import type { Connection, Libp2p } from '@libp2p/interface'
 import { type KadDHTInit, kadDHT, passthroughMapper, type SingleKadDHT } from '@libp2p/kad-dht'
 import { mdns } from '@libp2p/mdns'
 import { noise } from '@libp2p/noise'
@@ -19,6 +19,7 @@ import type { TableDatastore } from './datastore.ts'
 import type { DhtNetwork } from './dht.ts'
 import { ipnsValidator } from './dht-values.ts'
 import { DialOrder } from './dial-order.ts'
+import { withEarlyStreams } from './early.ts'
 import { peerIdOf, privateKeyOf } from './identity.ts'
 import type { Keyring } from './keyring.ts'
 import { PortTcp } from './port-tcp.ts'
@@ -41,6 +42,8 @@ export interface Node {
   /** Not started yet. */
   node: Libp2p
   gossip: GossipSub
+  /** Asks a peer again what it speaks. */
+  identify: (connection: Connection) => Promise<unknown>
   dhts: DhtNetwork[]
   circuit: CircuitTransport
   parts: NodeParts
@@ -71,7 +74,7 @@ export async function createNode(
     datastore,
     transports: [orderedTcp(order, tcp), inside.transport],
     connectionEncrypters: [keyring ? (components) => keyring.attach(components) : noise()],
-    streamMuxers: [yamux({ streamOptions: windows })],
+    streamMuxers: [withEarlyStreams(yamux({ streamOptions: windows }))],
     connectionManager: {
       maxConnections: limits.connectionsMax,
       inboundConnectionThreshold: limits.connectionsInPerSecond,
@@ -108,6 +111,7 @@ export async function createNode(
   return {
     node: node as unknown as Libp2p,
     gossip: services.gossip as unknown as GossipSub,
+    identify: (connection) => (services.identify as unknown as Identify).identify(connection),
     dhts,
     circuit,
     parts,

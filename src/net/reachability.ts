@@ -31,6 +31,8 @@ export interface ReachabilityDeps {
 }
 
 interface Answer extends Trial {
+  /** How far the other's clock is ahead of ours. */
+  aheadMs: number
   dueMs: number
 }
 
@@ -58,6 +60,10 @@ export class Reachability implements Worker {
 
   get trials(): Trial[] {
     return [...this.#answers.values(), ...this.#deps.shown()]
+  }
+
+  get clocksAheadMs(): number[] {
+    return [...this.#answers.values()].map(({ aheadMs }) => aheadMs)
   }
 
   status(): string {
@@ -109,9 +115,9 @@ export class Reachability implements Worker {
     const peer = way.remotePeer.toString() as PeerId
     try {
       const ask = (each: AbortSignal) => askDialBack(way, addresses, { signal: each })
-      const { observed, worked } = await withDeadline(clock, times.dialBackMs, `asking ${peer}`, ask, { signal })
+      const { observed, worked, nowMs } = await withDeadline(clock, times.dialBackMs, `asking ${peer}`, ask, { signal })
       const waitMs = worked.length > 0 ? times.reachEveryMs : times.reachAgainMs
-      this.#answers.set(peer, { observed, worked, dueMs: clock.monotonicMs() + waitMs })
+      this.#answers.set(peer, { observed, worked, aheadMs: nowMs - clock.nowMs(), dueMs: clock.monotonicMs() + waitMs })
     } catch (error) {
       if (signal.aborted) return
       log.debug(`${peer} did not try to dial this peer: ${sentenceOf(error)}`)

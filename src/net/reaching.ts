@@ -31,6 +31,8 @@ export interface ReachOptions {
 
 export interface Reaching {
   reach(): Reach
+  /** How far the clocks of peers that were asked are ahead of ours. */
+  clocksAheadMs(): number[]
   loops: WorkerLoop[]
 }
 
@@ -85,7 +87,7 @@ export async function startReaching(deps: ReachingDeps, options: Options, scope:
     scope.defer(() => loop.stop())
   }
   const reach = () => reachOf(deps, { verdict: reachability.verdict, trials: reachability.trials }, options)
-  return { reach, loops }
+  return { reach, clocksAheadMs: () => reachability.clocksAheadMs, loops }
 }
 
 function reachOf(

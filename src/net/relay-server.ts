@@ -22,6 +22,7 @@ import {
   stopTypes,
 } from './circuit-messages.ts'
 import { type CircuitStream, circuitStream } from './circuit-stream.ts'
+import { early } from './early.ts'
 import { NetError } from './errors.ts'
 import type { RelayBudget } from './relay-budget.ts'
 
@@ -180,7 +181,12 @@ export class RelayServer {
   /** The stream at whose other end the wanted peer is; undefined if it does not want this. */
   async #callTo(target: Connection, way: Connection, signal: AbortSignal): Promise<Stream | undefined> {
     const stream = await target
-      .newStream([stopProtocol], { signal, maxOutboundStreams: limits.circuitsMax, runOnLimitedConnection: true })
+      .newStream([stopProtocol], {
+        ...early,
+        signal,
+        maxOutboundStreams: limits.circuitsMax,
+        runOnLimitedConnection: true,
+      })
       .catch((error: unknown) => this.#deps.log.debug(`no stream to ${target.remotePeer}: ${sentenceOf(error)}`))
     if (!stream) return undefined
     try {

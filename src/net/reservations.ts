@@ -12,7 +12,7 @@ import type { Random } from '../base/random.ts'
 import type { StepResult, Worker } from '../base/worker.ts'
 import { limits, times } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
-import { isLocalAddress, peerOfAddress, relayOfAddress } from './addresses.ts'
+import { bareAddress, isLocalAddress, peerOfAddress, relayOfAddress } from './addresses.ts'
 import type { Place } from './circuit.ts'
 import { circuitStatus, hopProtocol, hopTypes, type Reservation, statusName } from './circuit-messages.ts'
 import { circuitStream } from './circuit-stream.ts'
@@ -183,7 +183,7 @@ function relayAddresses(
   claimed: Uint8Array[],
   { relay, way }: { relay: PeerId; way: Pick<Connection, 'remoteAddr' | 'direction'> },
 ): Multiaddr[] {
-  const own = multiaddr(`${withoutPeer(way.remoteAddr)}/p2p/${relay}`)
+  const own = multiaddr(`${bareAddress(way.remoteAddr)}/p2p/${relay}`)
   const isLocal = isLocalAddress(own)
   const found = new Map<string, Multiaddr>()
   if (way.direction === 'outbound') found.set(own.toString(), own)
@@ -193,7 +193,7 @@ function relayAddresses(
       const named = peerOfAddress(address)
       if (relayOfAddress(address) !== undefined || (named !== undefined && named !== relay)) continue
       if (!address.getComponents().some(({ name }) => name === 'tcp') || (isLocalAddress(address) && !isLocal)) continue
-      const whole = multiaddr(`${withoutPeer(address)}/p2p/${relay}`)
+      const whole = multiaddr(`${bareAddress(address)}/p2p/${relay}`)
       found.set(whole.toString(), whole)
     } catch {
       // The relay's mistake.
@@ -202,10 +202,6 @@ function relayAddresses(
   // The one that has worked, then those that work from anywhere.
   const rank = (address: Multiaddr) => (address.equals(own) ? 0 : isLocalAddress(address) ? 2 : 1)
   return [...found.values()].sort((a, b) => rank(a) - rank(b)).slice(0, limits.relayAddressesMax)
-}
-
-function withoutPeer(address: Multiaddr): string {
-  return address.toString().replace(/\/p2p\/[^/]+$/, '')
 }
 
 function textOf({ remotePeer }: Connection): PeerId {

@@ -8,6 +8,7 @@ import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import type { PeerId } from '../core/peer.ts'
+import { bareAddress } from './addresses.ts'
 import { announcedAddresses } from './announced.ts'
 import { CircuitTransport } from './circuit.ts'
 import type { DialOrder } from './dial-order.ts'
@@ -80,6 +81,6 @@ export function orderedTcp(
 
 // Identify tells others when libp2p's own entry of this peer changes.
 export async function tellAddresses(node: Libp2p): Promise<void> {
-  const multiaddrs = node.getMultiaddrs().map((address) => multiaddr(address.toString().replace(/\/p2p\/[^/]+$/, '')))
+  const multiaddrs = node.getMultiaddrs().map((address) => multiaddr(bareAddress(address)))
   await node.peerStore.patch(node.peerId, { multiaddrs })
 }

@@ -6,6 +6,7 @@ import type { WorkerStatus } from '../base/worker.ts'
 import type { Liveness, MemberState } from '../core/member.ts'
 import type { FoundVia, PeerId } from '../core/peer.ts'
 import type { Reporting } from '../core/progress.ts'
+import type { Reach } from '../net/reach.ts'
 import type { NameInfo, PastValue } from '../records/names.ts'
 import type { Level } from '../records/words.ts'
 import type { PlaceState, ReplicasStatus } from '../replicas/words.ts'
@@ -189,6 +190,17 @@ export interface StoreStatus {
   pins: number
 }
 
+/** One of the things that `doctor` looks at. */
+export interface CheckResult {
+  /** What was looked at, in a word or two. */
+  check: string
+  ok: boolean
+  /** A sentence on how it is. */
+  message: string
+  /** What to do about it, if it is not well. */
+  mend?: string
+}
+
 export interface Status {
   version: string
   home: string
@@ -196,6 +208,8 @@ export interface Status {
   store: StoreStatus
   peerId?: PeerId
   addresses?: string[]
+  /** How others reach this peer, and what to do if they cannot. */
+  reachability?: Reach
   network?: 'private' | 'open'
   connections?: number
   dhtServers?: number
@@ -339,5 +353,7 @@ export interface Peer extends AsyncDisposable {
   status(ref?: string, options?: Abortable): Promise<Status | PinInfo>
   /** What a change would move: `leave` and `zone=NAME` of this peer, `forget=PEER`. */
   status(options: PreviewOptions): Promise<PreviewInfo>
+  /** What is wrong with this peer, and how to mend it. */
+  doctor(options?: Abortable): AsyncIterable<CheckResult>
   config(key?: string, value?: string): Promise<Partial<Config>>
 }

@@ -12,6 +12,11 @@ export interface Config {
   readonly bootstrap: readonly string[]
   readonly network: 'private' | 'open'
   readonly mdns: boolean
+  readonly upnp: boolean
+  /** Multiaddrs to tell others instead of those that were found. */
+  readonly announce: readonly string[]
+  /** Bytes per second that this machine relays for others; 0 is no limit. */
+  readonly 'relay.rate': number
   readonly profile: string
   readonly zone: string
   readonly capacity: number
@@ -72,8 +77,8 @@ const zoneName = /^[\p{L}\p{N}][\p{L}\p{N} ._-]*$/u
 export const configKeys: KeyDocs = {
   listen: {
     fallback: ['/ip4/0.0.0.0/tcp/4101'],
-    explain: 'multiaddrs to listen on for other peers; port 0 takes a free one',
-    parse: textList,
+    explain: 'multiaddrs to listen on for other peers; port 0 takes a free one, /p2p-circuit alone only relays',
+    parse: (value) => textList(value).filter((address) => address !== '/p2p-circuit'),
   },
   api: { fallback: '127.0.0.1:5101', explain: 'HOST:PORT of the HTTP API, loopback only', parse: hostPort },
   bootstrap: {
@@ -91,6 +96,22 @@ export const configKeys: KeyDocs = {
     },
   },
   mdns: { fallback: true, explain: 'find peers on the local network by multicast DNS', parse: flag },
+  upnp: { fallback: true, explain: 'ask the router to map a port to this machine (UPnP)', parse: flag },
+  announce: {
+    fallback: [],
+    explain: 'multiaddrs to tell other peers instead of those that were found, such as /dns4/home.example/tcp/4101',
+    parse: textList,
+  },
+  'relay.rate': {
+    fallback: 16e6,
+    explain:
+      'bytes per second that this machine relays between peers that cannot dial each other, such as 16MB; 0 is no limit',
+    parse: amount(
+      (text) => parseSize(text.replace(/\/s$/, '')),
+      Number.MAX_SAFE_INTEGER,
+      'a size per second such as 16MB, or 0 for no limit',
+    ),
+  },
   profile: {
     fallback: 'unixfs-v1-2025',
     explain: 'how `add` builds files: `unixfs-v1-2025`, or `unixfs-v0-2015` for the CIDs of older Kubo',

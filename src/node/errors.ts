@@ -17,6 +17,7 @@ export type NodeErrorCode =
   | 'API_FAILED'
   | 'CLIENT_GONE'
   | 'CONFIG_INVALID'
+  | 'DOCTOR_FOUND'
   | 'FILE_MISSING'
   | 'HOME_BUSY'
   | 'HOME_INVALID'
@@ -204,6 +205,7 @@ const meanings: Record<AnyErrorCode, Row> = {
   ALREADY_RUNNING: [failed, 409],
   API_FAILED: [failed, 500],
   CLIENT_GONE: [interrupted, 499],
+  DOCTOR_FOUND: [failed, 500],
   CONFIG_INVALID: [usage, 400],
   FILE_MISSING: [notFound, 404],
   HOME_BUSY: [failed, 409],

@@ -46,3 +46,6 @@ function holds(kept: Uint8Array, key: Uint8Array): boolean {
     return false
   }
 }
+
+export const unreached =
+  'joined, but none of the addresses in the line answers now; is the other peer running, and can this machine reach it?'

@@ -16,7 +16,7 @@ import type { Organs } from './assemble.ts'
 import { type Config, configure, mergeConfig } from './config.ts'
 import { addContent, type Content, contentOf, rootOf, writeContent } from './content.ts'
 import { NodeError } from './errors.ts'
-import { joinCluster, leaveHome } from './join.ts'
+import { joinCluster, leaveHome, unreached } from './join.ts'
 import {
   emptyTable,
   forgetMember,
@@ -45,7 +45,7 @@ import {
 import { previewChange } from './preview.ts'
 import { resolveRef } from './refs.ts'
 import { makeReserve, withReserve } from './reserve.ts'
-import { statusOf } from './status.ts'
+import { checkup, connectionsOf, statusOf } from './status.ts'
 import { version } from './version.ts'
 
 export class LocalPeer implements Api.Peer {
@@ -212,11 +212,8 @@ export class LocalPeer implements Api.Peer {
   }
 
   async *peers(options: Abortable = {}): AsyncGenerator<Api.PeerConnection> {
-    const { network } = this.#needOnline().host
-    yield* this.#operations.stream(options, async function* () {
-      for (const { peer, addresses, direction, relayed, latencyMs } of network.connected())
-        yield { peerId: peer, addresses, direction, relayed, latencyMs }
-    })
+    const online = this.#needOnline()
+    yield* this.#operations.stream(options, () => connectionsOf(online))
   }
 
   async *members(options: Abortable = {}): AsyncGenerator<Api.MemberInfo> {
@@ -297,6 +294,10 @@ export class LocalPeer implements Api.Peer {
     return this.#withContent(asked, 'status', options, async (content, resolved, signal) =>
       pinStatus(this.#keeper, await rootOf(content, resolved, signal), { signal }),
     )
+  }
+
+  async *doctor(options: Abortable = {}): AsyncGenerator<Api.CheckResult> {
+    yield* this.#operations.stream(options, () => checkup(this.#deps, this.#config, this.#online))
   }
 
   config(key?: string, value?: string): Promise<Partial<Config>> {
@@ -394,6 +395,3 @@ export class LocalPeer implements Api.Peer {
     return { ...offline, ...statusOf(this.#online, uptimeMs), network: this.#config.network }
   }
 }
-
-const unreached =
-  'joined, but none of the addresses in the line answers now; is the other peer running, and can this machine reach it?'

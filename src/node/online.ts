@@ -8,7 +8,7 @@ import type { Worker, WorkerLoop } from '../base/worker.ts'
 import type { LinksOf } from '../core/ports.ts'
 import { measureDag } from '../files/dag.ts'
 import { newSecret } from '../net/admission.ts'
-import { type Host, openHost } from '../net/host.ts'
+import { type Host, type HostOptions, openHost } from '../net/host.ts'
 import { newIdentity } from '../net/identity.ts'
 import type { Rotations } from '../net/rotation.ts'
 import { decodeSecrets } from '../net/secrets.ts'
@@ -40,6 +40,8 @@ export interface Online extends AsyncDisposable {
   readonly organs: Organs
   /** What is not needed any more goes in some seconds. */
   collectSoon(): void
+  /** Blocks that could not be read again since the start. */
+  rotten(): number
   /** All background work. */
   readonly loops: readonly WorkerLoop[]
 }
@@ -52,17 +54,7 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
   const secret =
     config.network === 'private' ? await readOrMake(home, 'cluster.key', () => newSecret(random)) : undefined
   const host = scope.use(
-    await openHost(
-      { clock, random, log, datastore: store.table('libp2p') },
-      {
-        identity,
-        listen: [...config.listen],
-        bootstrap: [...config.bootstrap],
-        network: secret ? { kind: 'private', secrets: decodeSecrets(secret) } : { kind: 'open' },
-        mdns: config.mdns,
-        version,
-      },
-    ),
+    await openHost({ clock, random, log, datastore: store.table('libp2p') }, hostOptions(config, identity, secret)),
   )
   const collecting = new Collecting({ store, space: () => diskSpace(home.path), clock, log }, config)
   const organs: Organs = scope.use(
@@ -101,7 +93,7 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
   // Work that needs the host or the disk, and so is none of the organs'.
   const scrub = new Scrub({ store, table: store.table('scrub'), clock, log, onRot: () => organs.replicas.mend() })
   const housekeeping: Worker[] = [collecting, scrub, ...(rotations ? [rotations] : [])]
-  const loops = [...organs.loops, ...runWorkers(scope, deps, housekeeping)]
+  const loops = [...host.loops, ...organs.loops, ...runWorkers(scope, deps, housekeeping)]
   for (const pin of store.pins.list()) await organs.announcer.announce(pin.cid)
   const closing = scope.move()
   return {
@@ -110,7 +102,22 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
     rotations,
     loops,
     collectSoon: () => collecting.soon(),
+    rotten: () => scrub.problems,
     [Symbol.asyncDispose]: () => closing.close(),
+  }
+}
+
+function hostOptions(config: Config, identity: Uint8Array, secret: Uint8Array | undefined): HostOptions {
+  return {
+    identity,
+    listen: [...config.listen],
+    bootstrap: [...config.bootstrap],
+    network: secret ? { kind: 'private', secrets: decodeSecrets(secret) } : { kind: 'open' },
+    mdns: config.mdns,
+    upnp: config.upnp,
+    announce: config.announce,
+    relay: { alwaysRelay: false, relayRate: config['relay.rate'] },
+    version,
   }
 }
 

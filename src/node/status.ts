@@ -1,7 +1,10 @@
 // The part of `status` that only a running peer has: where it is reached, whom it knows, what it has moved, and what its
 // background work is doing.
-import type { Status } from './api.ts'
-import type { Online } from './online.ts'
+import { diskSpace } from '../store/disk-space.ts'
+import type { CheckResult, PeerConnection, Status } from './api.ts'
+import type { Config } from './config.ts'
+import { diagnose, type OnlineFacts } from './doctor.ts'
+import type { Online, OnlineDeps } from './online.ts'
 
 export function statusOf(
   { host, organs, loops }: Online,
@@ -14,6 +17,7 @@ export function statusOf(
     running: true,
     peerId: host.network.self,
     addresses: host.network.addresses(),
+    reachability: host.reach(),
     connections: host.network.connected().length,
     dhtServers: host.dht.size(),
     membership: organs.members.status(),
@@ -30,4 +34,38 @@ export function statusOf(
     workers: loops.map((loop) => loop.status()),
     uptimeSeconds: Math.round(uptimeMs / 1000),
   }
+}
+
+/** What `doctor` says. */
+export async function* checkup(
+  { home, store }: Pick<OnlineDeps, 'home' | 'store'>,
+  { capacity }: Config,
+  online: Online | undefined,
+): AsyncGenerator<CheckResult> {
+  const disk = await diskSpace(home.path)
+  const storeBytes = store.stats().inlineBytes + store.stats().fileBytes
+  yield* diagnose({ home: home.path, disk, storeBytes, capacity, online: online && factsOf(online) })
+}
+
+function factsOf({ host, organs, loops, rotten }: Online): OnlineFacts {
+  const { unreached, clocksAheadMs, connections } = host.status()
+  const { members, replicas } = organs
+  return {
+    reach: host.reach(),
+    clocksAheadMs,
+    members: members.members(),
+    self: host.network.self,
+    membership: members.status(),
+    connections,
+    unreached,
+    replicas: members.standing === 'member' ? replicas.summary() : undefined,
+    workers: loops.map((loop) => loop.status()),
+    rotten: rotten(),
+  }
+}
+
+/** Who is connected, and how. */
+export async function* connectionsOf({ host }: Online): AsyncGenerator<PeerConnection> {
+  for (const { peer, addresses, direction, relayed, latencyMs } of host.network.connected())
+    yield { peerId: peer, addresses, direction, relayed, latencyMs }
 }

@@ -108,6 +108,11 @@ export class SimulatedNetwork implements Network, Host {
     }
   }
 
+  /** Every line here is a direct one. */
+  onDirect(): () => void {
+    return () => {}
+  }
+
   onPeer(listen: PeerListener): () => void {
     this.#listeners.add(listen)
     return () => this.#listeners.delete(listen)

@@ -46,6 +46,11 @@ export class Scrub implements Worker {
     this.#deps = deps
   }
 
+  /** Blocks that could not be read since the start. */
+  get problems(): number {
+    return this.#problems
+  }
+
   status(): string {
     const { store, clock } = this.#deps
     const { bytes } = store.stats()

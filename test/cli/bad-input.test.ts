@@ -47,7 +47,7 @@ const cases: [what: string, args: string[], code: number, sentence: RegExp][] = 
   ['a wrong value', ['config', 'api', '0.0.0.0:1'], 2, /loopback/],
   [
     'not a multiaddr to listen on',
-    ['start', '--listen', 'nonsense', '--api', '127.0.0.1:0', '--no-mdns'],
+    ['start', '--listen', 'nonsense', '--api', '127.0.0.1:0', '--no-mdns', '--no-upnp'],
     2,
     /nonsense/,
   ],
@@ -74,6 +74,7 @@ test('a port in use is named', async () => {
     '--api',
     '127.0.0.1:0',
     '--no-mdns',
+    '--no-upnp',
   ])
   const api = await program.run(home, [
     'start',
@@ -82,6 +83,7 @@ test('a port in use is named', async () => {
     '--api',
     `127.0.0.1:${port}`,
     '--no-mdns',
+    '--no-upnp',
   ])
   server.close()
   for (const { code, stderr } of [listen, api]) {

@@ -167,6 +167,7 @@ test('a peer killed outright starts again with all it had, a second one in its h
     '--api',
     '127.0.0.1:0',
     '--no-mdns',
+    '--no-upnp',
   ])
   assert.equal(second.code, 1)
   assert.match(second.stderr, /already running/)

@@ -402,3 +402,20 @@ test('a provider does not send faster than its line carries', async () => {
   const { peakBytes } = fetcher.network
   assert.ok(peakBytes > 0 && peakBytes < 3 * MiB, `${peakBytes} bytes were on their way at once`)
 })
+
+test('a fetch goes on over a better line as soon as there is one, and nothing is lost by that', async () => {
+  await using world = new World()
+  const dag = dagOf({ leaves: 64, leafBytes: MiB / 4, width: 64 })
+  const provider = await world.provider('provider', dag.blocks, { delayMs: 10, bytesPerSecond: MiB })
+  const fetcher = await world.peer('fetcher')
+  const done = fetchAll(world, fetcher, dag)
+  await world.clock.advance(3_000)
+  const [before] = provider.network.channels
+  fetcher.network.tellDirect(provider.network.self)
+  await world.clock.advance(1_000)
+  assert.ok(before && !provider.network.channels.has(before), 'the old stream is dropped')
+  const { sources, bytes } = await done
+  assert.equal(bytes, dag.bytes)
+  assert.deepEqual(sources, { provider: dag.bytes })
+  await assertHas(fetcher, dag)
+})

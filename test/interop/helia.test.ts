@@ -74,7 +74,7 @@ const startPotluck = (name: string) =>
     home: new Home(join(directory, name)),
     online: true,
     doing: 'start',
-    flags: { listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false, network: 'open' },
+    flags: { listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false, upnp: false, network: 'open' },
   })
 
 async function heliaBlock(helia: Helia, cid: CID): Promise<Block> {

@@ -261,6 +261,10 @@ class TwinNetwork implements Network {
     throw new Error('calls are simulated above streams')
   }
 
+  onDirect(): () => void {
+    return () => {}
+  }
+
   onPeer(listen: (event: { peer: PeerId; connected: boolean }) => void): () => void {
     this.#listeners.add(listen)
     return () => this.#listeners.delete(listen)

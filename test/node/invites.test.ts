@@ -13,7 +13,7 @@ import { until } from '../twins/until.ts'
 const directory = await mkdtemp(join(tmpdir(), 'potluck-invites-'))
 after(() => rm(directory, { recursive: true, force: true }))
 
-const flags = { listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false }
+const flags = { listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false, upnp: false }
 const open = (name: string, online = true) =>
   openPeer({ home: new Home(join(directory, name)), online, doing: 'start', flags })
 

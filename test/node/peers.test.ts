@@ -24,7 +24,7 @@ const open = (name: string, { capacity = 100e9 } = {}) =>
     home: new Home(join(directory, name)),
     online: true,
     doing: 'start',
-    flags: { listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false, capacity },
+    flags: { listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false, upnp: false, capacity },
   })
 
 /** `count` peers that have the film, and one that has not and is connected to them all. */

@@ -118,6 +118,10 @@ export class MemoryNetwork implements Network {
     }
   }
 
+  onDirect(): () => void {
+    return () => {}
+  }
+
   onPeer(): () => void {
     return () => {}
   }

@@ -49,6 +49,7 @@ export class PeerTwin implements Network {
   readonly #world: NetworkTwin
   readonly #handlers = new Map<string, { streamsMax: number; handler: Handler }>()
   readonly #connections = new Map<PeerId, 'in' | 'out'>()
+  readonly #directListeners = new Set<(peer: PeerId) => void>()
   readonly #listeners = new Set<Listener>()
   /** Nobody can dial it. */
   refuses = false
@@ -126,6 +127,16 @@ export class PeerTwin implements Network {
   /** Serves a protocol no more. */
   forget(protocol: string): void {
     this.#handlers.delete(protocol)
+  }
+
+  onDirect(listen: (peer: PeerId) => void): () => void {
+    this.#directListeners.add(listen)
+    return () => this.#directListeners.delete(listen)
+  }
+
+  /** Has the program think that there is a direct connection to a peer now. */
+  tellDirect(peer: PeerId): void {
+    for (const listen of this.#directListeners) listen(peer)
   }
 
   onPeer(listen: Listener): () => void {

@@ -15,7 +15,7 @@ export const registerBench: Register = (parent) =>
     name: 'bench',
     args: '<name>',
     summary:
-      "measure: 'add' (files into the store), 'fetch' (between two processes), 'records' (of three members) or 'repair' (of five)",
+      "measure: 'add' (files into the store), 'fetch' (between two processes), 'records' (of three members), 'repair' (of five) or 'reach' (through relays)",
     flags: [
       ['--runs <count>', 'runs; medians are shown (default 5, for repair 1)'],
       ['--size <size>', 'size of the large file (default 256MiB)'],
@@ -30,19 +30,22 @@ export const registerBench: Register = (parent) =>
       'potluck bench fetch',
       'potluck bench records',
       'potluck bench repair',
+      'potluck bench reach',
       'potluck bench add --size 4GiB --runs 1 --dir /mnt/disk',
     ],
     async action({ output, signal }, [name = ''], flags) {
       const { benchAdd } = await import('../../bench/add.ts')
       const { benchFetch } = await import('../../bench/fetch.ts')
+      const { benchReach } = await import('../../bench/reach.ts')
       const { benchRecords } = await import('../../bench/records.ts')
       const { benchRepair } = await import('../../bench/repair.ts')
       const { document, lines } = await import('../../bench/report.ts')
-      const bench = { add: benchAdd, fetch: benchFetch, records: benchRecords, repair: benchRepair }[name]
+      const all = { add: benchAdd, fetch: benchFetch, reach: benchReach, records: benchRecords, repair: benchRepair }
+      const bench = Object.hasOwn(all, name) ? all[name as keyof typeof all] : undefined
       if (!bench)
         throw new NodeError(
           'REQUEST_INVALID',
-          `there is no benchmark '${name}'; there are 'add', 'fetch', 'records' and 'repair'`,
+          `there is no benchmark '${name}'; there are 'add', 'fetch', 'reach', 'records' and 'repair'`,
         )
       const text = (flag: string, fallback: string) => (flags[flag] as string | undefined) ?? fallback
       const directory = await mkdtemp(join(resolve(text('dir', tmpdir())), 'potluck-bench-'))

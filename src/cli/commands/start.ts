@@ -26,7 +26,7 @@ export const registerStart: Register = (parent) =>
       ['--copies <n>', 'machines that keep each record, and each pin that does not say otherwise (default 3)'],
       ['--repair-grace <time>', 'how long a machine may be away before its copies are made anew (default 12h)'],
       ['--no-mdns', 'do not look for peers on the local network'],
-      ['--no-upnp', 'ask no router to map a port (none is asked yet)'],
+      ['--no-upnp', 'do not ask the router to map a port to this machine'],
     ],
     examples: [
       'potluck start',
@@ -43,7 +43,11 @@ function flagsToConfig(flags: Record<string, unknown>): Partial<Config> {
   const settings = keys.flatMap(([given = '', key = '', flag]) =>
     flags[given] === undefined ? [] : [[key, parseSetting(key, flags[given], `--${flag}`)]],
   )
-  return { ...Object.fromEntries(settings), ...(flags.mdns === false && { mdns: false }) } as Partial<Config>
+  return {
+    ...Object.fromEntries(settings),
+    ...(flags.mdns === false && { mdns: false }),
+    ...(flags.upnp === false && { upnp: false }),
+  } as Partial<Config>
 }
 
 async function start(context: Context, flags: Partial<Config>): Promise<void> {

@@ -47,7 +47,8 @@ function statusText(status: Status): string {
   if (!status.running) return [...lines, "no peer is running: start one with 'potluck start'"].join('\n')
   lines.push(
     `peer ${status.peerId}, up ${formatTime((status.uptimeSeconds ?? 0) * 1000)}, ${status.network} network`,
-    ...(status.addresses ?? []).map((address) => `  listens on ${address}`),
+    ...(status.addresses ?? []).map((address) => `  reached at ${address}`),
+    ...(status.reachability ? [`reachability: ${status.reachability.why}`] : []),
     `${status.connections} connections, ${status.dhtServers} DHT servers known`,
     `cluster: ${status.membership}; ${status.records} records here, ${status.hints} kept for others, ${status.partitionsToHandOver} partitions to hand over`,
     ...(status.replicas ? [replicasLine(status.replicas)] : []),

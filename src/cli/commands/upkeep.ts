@@ -1,5 +1,5 @@
-// `potluck gc` and `potluck verify`: free space, and check what is stored. What is found wrong is said in a sentence each,
-// with what to do about it.
+// `potluck gc`, `verify` and `doctor`: free space, check what is stored, and look the whole peer over. What is found wrong is
+// said in a sentence each, with what to do about it.
 import { formatSize } from '../../core/units.ts'
 import { NodeError } from '../../node/errors.ts'
 import { define, type Register } from '../define.ts'
@@ -31,6 +31,23 @@ export const registerUpkeep: Register = (parent) => {
       await output.result(verified, `${blocks} blocks, ${formatSize(bytes)}: ${problems.length} problems`)
       for (const { cid, problem } of problems) output.say(`${cid}: ${problem}`)
       if (problems.length > 0) throw new NodeError('VERIFY_FAILED', `${problems.length} blocks are damaged or missing`)
+    },
+  })
+  define(parent, {
+    name: 'doctor',
+    summary: 'look this peer over, and say in sentences what is wrong and how to mend it; exit code 1 if something is',
+    examples: ['potluck doctor', 'potluck --json doctor'],
+    async action(context) {
+      const { output, signal } = context
+      await using peer = await context.anyPeer('doctor')
+      let found = 0
+      for await (const result of peer.doctor({ signal })) {
+        const { check, ok, message, mend } = result
+        if (!ok) found++
+        const advice = mend === undefined ? '' : `\n    ${mend}`
+        await output.result(result, `${ok ? 'ok  ' : 'MEND'} ${check}: ${message}${advice}`)
+      }
+      if (found > 0) throw new NodeError('DOCTOR_FOUND', `${found} ${found === 1 ? 'thing' : 'things'} to mend`)
     },
   })
 }
