@@ -15,7 +15,7 @@ export interface LabCalls {
   add: { asks: [seed: number, sizeBytes: number]; gets: string }
   /** SHA-256 and speed of a content that is fetched. */
   cat: { asks: [cid: string]; gets: { sizeBytes: number; sha256: string; ms: number } }
-  /** Bytes that the last fetch has got so far. */
+  /** Bytes that all fetches have got so far. */
   progress: { asks: []; gets: number }
   log: { asks: []; gets: string[] }
   status: { asks: []; gets: object }
@@ -46,12 +46,13 @@ const calls: { [Name in keyof LabCalls]: (...asks: LabCalls[Name]['asks']) => Pr
   cat: async (cid) => {
     const startMs = performance.now()
     const hash = createHash('sha256')
-    gotBytes = 0
+    let sizeBytes = 0
     for await (const piece of peer.cat(cid)) {
       hash.update(piece)
+      sizeBytes += piece.byteLength
       gotBytes += piece.byteLength
     }
-    return { sizeBytes: gotBytes, sha256: hash.digest('hex'), ms: performance.now() - startMs }
+    return { sizeBytes, sha256: hash.digest('hex'), ms: performance.now() - startMs }
   },
   progress: async () => gotBytes,
   log: async () => lines,
