@@ -76,7 +76,7 @@ export function sharedNetwork(interfaces: readonly string[], a: string, b: strin
   })
 }
 
-function isLoopback(ip: string): boolean {
+export function isLoopback(ip: string): boolean {
   return ip.startsWith('127.') || ip === '::1'
 }
 

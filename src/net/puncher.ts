@@ -3,7 +3,6 @@
 // relayed connection ends as soon as nothing runs over it. What fails is tried again, ever more rarely, while the relayed
 // connection stands. It never holds anything up: until then everything goes over the relay.
 import { isIP } from 'node:net'
-import { networkInterfaces } from 'node:os'
 import type { Connection, IdentifyResult, Libp2p, Stream } from '@libp2p/interface'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { abortable, linkedController } from '../base/abort.ts'
@@ -14,8 +13,9 @@ import { Lru } from '../base/lru.ts'
 import type { Scope } from '../base/scope.ts'
 import { limits, times } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
-import { libp2pPeerId } from './addresses.ts'
+import { libp2pPeerId, relayOfAddress } from './addresses.ts'
 import { StreamChannel } from './channel.ts'
+import { type Interfaces, isLoopback, machineInterfaces } from './dial-order.ts'
 import { NetError } from './errors.ts'
 import type { PortTcp } from './port-tcp.ts'
 import { answerPunch, type Punched, type PunchSide, type PunchStarter, punchProtocol, startPunch } from './punch.ts'
@@ -23,7 +23,7 @@ import { plausibleAddresses, tcpEndpoint } from './punch-addresses.ts'
 
 /** Before the node starts, so that no connection goes unseen. */
 export async function startPunching(
-  deps: { node: Libp2p; tcp: PortTcp; clock: Clock; log: Log },
+  deps: { node: Libp2p; tcp: PortTcp; clock: Clock; log: Log; interfaces?: Interfaces },
   scope: Scope,
 ): Promise<void> {
   const puncher = new Puncher(deps)
@@ -53,6 +53,7 @@ export class Puncher {
   readonly #tcp: PortTcp
   readonly #clock: Clock
   readonly #log: Log
+  readonly #interfaces: Interfaces
   readonly #stop = new AbortController()
   readonly #seen = new WeakMap<Connection, Multiaddr>()
   readonly #attempts = new Lru<PeerId, Attempts>(limits.punchPeersRemembered)
@@ -63,11 +64,13 @@ export class Puncher {
   readonly #ending = new Set<Connection>()
   #cancelTimer = () => {}
 
-  constructor(deps: { node: Libp2p; tcp: PortTcp; clock: Clock; log: Log }) {
+  constructor(deps: { node: Libp2p; tcp: PortTcp; clock: Clock; log: Log; interfaces?: Interfaces }) {
     this.#node = deps.node
     this.#tcp = deps.tcp
     this.#clock = deps.clock
     this.#log = deps.log
+    // Peers of one machine have better ways to meet, and a stranger must not send us to the programs of ours.
+    this.#interfaces = deps.interfaces ?? (() => machineInterfaces().filter((own) => !isLoopback(own)))
   }
 
   async start(): Promise<void> {
@@ -191,7 +194,7 @@ export class Puncher {
   #side(peer: PeerId, connection: Connection): PunchSide {
     return {
       seenAt: () => [this.#seenBy(connection).address],
-      plausible: (addresses) => plausibleAddresses(addresses, this.#networks()),
+      plausible: (addresses) => plausibleAddresses(addresses, this.#interfaces()),
       dial: (addresses, role, signal) => {
         const { localPort } = this.#seenBy(connection)
         return this.#dial(peer, addresses, { localPort, role, signal })
@@ -201,7 +204,7 @@ export class Puncher {
 
   /** Where the relay of this connection sees us: a NAT that maps ports by destination gives another port anyway. */
   #seenBy(relayed: Connection): Seen {
-    const relay = relayOf(relayed)
+    const relay = relayOfAddress(relayed.remoteAddr)
     for (const connection of relay ? this.#node.getConnections(libp2pPeerId(relay)) : []) {
       const address = this.#seen.get(connection)
       const localPort = this.#tcp.portOf(connection)
@@ -210,19 +213,10 @@ export class Puncher {
     throw new NetError('DIAL_FAILED', 'the relay has not told where it sees this peer')
   }
 
-  // Loopback counts if that is where others see us: then all of it is one machine.
-  #networks(): string[] {
-    const networks = Object.values(networkInterfaces()).flatMap((own = []) => own)
-    const onLoopback = this.#node
-      .getConnections()
-      .some((own) => this.#seen.get(own)?.toString().startsWith('/ip4/127.'))
-    return networks.flatMap(({ cidr, internal }) => (cidr && (!internal || onLoopback) ? [cidr] : []))
-  }
-
   async #dialPlainly(peer: PeerId, signal: AbortSignal): Promise<boolean> {
     const known = await this.#node.peerStore.get(libp2pPeerId(peer)).catch(() => undefined)
     const told = known?.addresses.map(({ multiaddr }) => multiaddr) ?? []
-    const addresses = plausibleAddresses(told, this.#networks()).map((to) => whole(to, peer))
+    const addresses = plausibleAddresses(told, this.#interfaces()).map((to) => whole(to, peer))
     if (addresses.length === 0) return false
     try {
       const connection = await this.#node.dial(addresses, { signal, force: true })
@@ -325,13 +319,6 @@ export class Puncher {
 
 function peerOf({ remotePeer }: Connection): PeerId {
   return remotePeer.toString() as PeerId
-}
-
-/** The relay that a connection runs through. */
-function relayOf({ remoteAddr }: Connection): PeerId | undefined {
-  const components = remoteAddr.getComponents()
-  const circuit = components.findIndex(({ name }) => name === 'p2p-circuit')
-  return components.slice(0, circuit).findLast(({ name }) => name === 'p2p')?.value as PeerId | undefined
 }
 
 /** The address with the tail that makes the handshake insist on this peer. */
