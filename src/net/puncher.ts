@@ -193,7 +193,7 @@ export class Puncher {
 
   #side(peer: PeerId, connection: Connection): PunchSide {
     return {
-      seenAt: () => [this.#seenBy(connection).address],
+      seenAt: () => [plain(this.#seenBy(connection).address)],
       plausible: (addresses) => plausibleAddresses(addresses, this.#interfaces()),
       dial: (addresses, role, signal) => {
         const { localPort } = this.#seenBy(connection)
@@ -216,7 +216,7 @@ export class Puncher {
   async #dialPlainly(peer: PeerId, signal: AbortSignal): Promise<boolean> {
     const known = await this.#node.peerStore.get(libp2pPeerId(peer)).catch(() => undefined)
     const told = known?.addresses.map(({ multiaddr }) => multiaddr) ?? []
-    const addresses = plausibleAddresses(told, this.#interfaces()).map((to) => whole(to, peer))
+    const addresses = plausibleAddresses(told, this.#interfaces()).map((to) => plain(to, peer))
     if (addresses.length === 0) return false
     try {
       const connection = await this.#node.dial(addresses, { signal, force: true })
@@ -231,7 +231,7 @@ export class Puncher {
   // All at once, and none is given up when another connects: the two sides might disagree about which that is. The other
   // side may as well come to us.
   async #dial(peer: PeerId, addresses: Multiaddr[], how: Dialing & { signal: AbortSignal }): Promise<void> {
-    const ways = addresses.map((to) => this.#dialOn(peer, whole(to, peer), how))
+    const ways = addresses.map((to) => this.#dialOn(peer, plain(to, peer), how))
     try {
       await abortable(Promise.any([...ways, this.#untilDirect(peer, how.signal)]), how.signal)
     } catch (error) {
@@ -321,10 +321,10 @@ function peerOf({ remotePeer }: Connection): PeerId {
   return remotePeer.toString() as PeerId
 }
 
-/** The address with the tail that makes the handshake insist on this peer. */
-function whole(address: Multiaddr, peer: PeerId): Multiaddr {
+/** An address of TCP alone; with a peer as its tail the handshake insists on that one. */
+function plain(address: Multiaddr, peer?: PeerId): Multiaddr {
   const { host, port } = tcpEndpoint(address)!
-  return multiaddr(`/${isIP(host) === 6 ? 'ip6' : 'ip4'}/${host}/tcp/${port}/p2p/${peer}`)
+  return multiaddr(`/${isIP(host) === 6 ? 'ip6' : 'ip4'}/${host}/tcp/${port}${peer ? `/p2p/${peer}` : ''}`)
 }
 
 function wordsOf(punched: Punched): string {
