@@ -20,7 +20,7 @@ import { kindOf, type Reach, type ReachFacts, type Trial, whyOf } from './reach.
 import { Reachability } from './reachability.ts'
 import { RelayBudget } from './relay-budget.ts'
 import { memberTerms, RelayServer, strangerTerms } from './relay-server.ts'
-import { Reservations } from './reservations.ts'
+import { askForPlace, Reservations } from './reservations.ts'
 
 export interface ReachOptions {
   /** Relay even if nobody has shown that this peer can be dialed: for a hub. */
@@ -76,6 +76,7 @@ export async function startReaching(deps: ReachingDeps, options: Options, scope:
     relays: (peer) => network.speaks(peer, hopProtocol),
     wanted: () => reachability.verdict === 'hidden',
     onChange: tell,
+    ask: askForPlace,
     clock,
     random: deps.random,
     log,

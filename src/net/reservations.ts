@@ -27,8 +27,10 @@ export interface ReservationsDeps {
   relays: (peer: PeerId) => boolean
   /** Whether this peer needs any relay now. */
   wanted: () => boolean
-  /** Addresses of a peer that answered before, when the relay names none of use. */
+  /** Places have come or gone. */
   onChange: () => void
+  /** Asks a relay for a place. Throws why there is none. */
+  ask: (way: Connection, signal: AbortSignal) => Promise<Reservation>
   clock: Clock
   random: Random
   log: Log
@@ -110,13 +112,15 @@ export class Reservations implements Worker {
     const way = this.#direct().find((connection) => textOf(connection) === relay)
     try {
       if (!way) throw new NetError('CIRCUIT_FAILED', 'it is not connected any more', { retryable: true })
-      const ask = (signal: AbortSignal) => askForPlace(way, signal)
+      const ask = (signal: AbortSignal) => this.#deps.ask(way, signal)
       const reservation = await withDeadline(clock, times.circuitMs, `asking the relay ${relay}`, ask, options)
       const place = placeOf(reservation, { relay, way, clock })
       // The connection may have closed while the answer was being read.
       if (way.status !== 'open') throw new NetError('CIRCUIT_FAILED', 'it has gone', { retryable: true })
       const before = places.get(relay)
       places.set(relay, place)
+      this.#refusals.delete(relay)
+      this.#lastWhy = undefined
       if (before?.addresses.join() !== place.addresses.join()) this.#deps.onChange()
     } catch (error) {
       options.signal?.throwIfAborted()
@@ -144,7 +148,8 @@ export class Reservations implements Worker {
   }
 }
 
-async function askForPlace(way: Connection, signal: AbortSignal): Promise<Reservation> {
+/** Asks for a place on a direct connection. Throws CIRCUIT_FAILED and what libp2p throws. */
+export async function askForPlace(way: Connection, signal: AbortSignal): Promise<Reservation> {
   const stream = await way.newStream([hopProtocol], { signal, maxOutboundStreams: limits.circuitsMax })
   try {
     const hop = circuitStream(stream, 'hop')

@@ -57,6 +57,8 @@ test('each case has its sentence, with what to do', () => {
   assert.match(say({ verdict: 'direct', trials: [yes('10.0.0.2')] }), /^direct: .*nobody outside has tried/)
   assert.match(say({ verdict: 'unknown', trials: [], connections: 0 }), /^unknown: no other peer is connected/)
   assert.match(say({ verdict: 'unknown', trials: [] }), /^unknown: it is not known yet/)
+  assert.match(say({ connections: 0 }), /^unknown: no other peer is connected/)
+  assert.match(say({ connections: 0, listens: false, trials: [] }), /^unreachable: this peer listens nowhere/)
   assert.match(say({ mapped: true }), /although the router maps a port/)
 })
 
