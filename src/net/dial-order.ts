@@ -9,7 +9,7 @@ import type { Clock } from '../base/clock.ts'
 import { Lru } from '../base/lru.ts'
 import { limits, times } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
-import { ipOfAddress, isLocalIp, relayOfAddress } from './addresses.ts'
+import { ipOfAddress, isLocalIp, isLoopbackAddress, relayOfAddress } from './addresses.ts'
 
 /** Networks that this machine has a foot in, as `192.168.1.7/24`. */
 export type Interfaces = () => string[]
@@ -52,7 +52,7 @@ export class DialOrder {
     if (relay !== undefined) return isConnected ? 3 : 4
     const ip = ipOfAddress(address)
     if (ip === undefined || !isLocalIp(ip)) return 1
-    if (isLoopback(ip)) return 2
+    if (isLoopbackAddress(address)) return 2
     return this.#near().check(ip, family(ip)) ? 0 : 5
   }
 
@@ -78,7 +78,7 @@ export class DialOrder {
     const near = new BlockList()
     for (const network of this.#interfaces()) {
       const [ip = '', prefix] = network.split('/')
-      if (!isLoopback(ip)) near.addSubnet(ip, Number(prefix), family(ip))
+      near.addSubnet(ip, Number(prefix), family(ip))
     }
     this.#networks = { near, untilMs: nowMs + times.interfacesMs }
     return near
@@ -93,10 +93,6 @@ export function sharedNetwork(interfaces: readonly string[], a: string, b: strin
     list.addSubnet(ip, Number(prefix), family(ip))
     return list.check(a, family(a)) && list.check(b, family(b))
   })
-}
-
-function isLoopback(ip: string): boolean {
-  return ip.startsWith('127.') || ip === '::1'
 }
 
 function family(ip: string): 'ipv4' | 'ipv6' {

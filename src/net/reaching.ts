@@ -10,7 +10,14 @@ import type { Random } from '../base/random.ts'
 import type { Scope } from '../base/scope.ts'
 import { WorkerLoop } from '../base/worker.ts'
 import type { PeerId } from '../core/peer.ts'
-import { bareAddress, ipOfAddress, isLocalAddress, portOfAddress, relayOfAddress } from './addresses.ts'
+import {
+  bareAddress,
+  ipOfAddress,
+  isLocalAddress,
+  isLoopbackAddress,
+  portOfAddress,
+  relayOfAddress,
+} from './addresses.ts'
 import { hopProtocol } from './circuit-messages.ts'
 import { dialBackProtocol, serveDialBack } from './dial-back.ts'
 import { machineInterfaces } from './dial-order.ts'
@@ -116,9 +123,13 @@ function reachOf(
   }
 }
 
-/** What others may try: where this peer listens, and what a router maps to that. */
+/** What others may try: where this peer listens, and what a router maps to that; what works from afar first. */
 function candidatesOf({ parts }: ReachingDeps): string[] {
-  return [...new Set([...mappedOf(parts), ...listeningOf(parts)].map(bareAddress))]
+  const listening = listeningOf(parts)
+  const far = listening.filter((address) => !isLocalAddress(address))
+  const here = listening.filter(isLoopbackAddress)
+  const near = listening.filter((address) => !far.includes(address) && !here.includes(address))
+  return [...new Set([...mappedOf(parts), ...far, ...near, ...here].map(bareAddress))]
 }
 
 function listeningOf(parts: ReachingDeps['parts']): Multiaddr[] {

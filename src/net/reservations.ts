@@ -77,10 +77,11 @@ export class Reservations implements Worker {
   }
 
   async step(signal: AbortSignal): Promise<StepResult> {
-    const { places, wanted, clock } = this.#deps
+    const { places, wanted, relays, clock } = this.#deps
     const nowMs = clock.monotonicMs()
     if (!wanted()) for (const relay of places.keys()) this.#drop(relay)
-    for (const [relay, { endMs }] of places) if (endMs <= nowMs) this.#drop(relay)
+    // A relay that says that it no longer relays has let its places go.
+    for (const [relay, { endMs }] of places) if (endMs <= nowMs || !relays(relay)) this.#drop(relay)
     if (!wanted()) return { next: 'later', delayMs: times.relaysPollMs }
     const due = [...places].filter(([, { renewMs }]) => renewMs <= nowMs).map(([relay]) => relay)
     const missing = limits.relaysWanted - places.size

@@ -28,12 +28,12 @@ interface RelayTwin {
 function setUp(count: number) {
   const clock = new VirtualClock()
   const places = new Map<PeerId, Place>()
-  const state = { wanted: true, changes: 0 }
+  const state = { wanted: true, changes: 0, silent: new Set<PeerId>() }
   const relays = Array.from({ length: count }, (_, index) => relayTwin(index))
   const reservations = new Reservations({
     places,
     connections: () => relays.map(({ connection }) => connection).filter(({ status }) => status === 'open'),
-    relays: () => true,
+    relays: (peer) => !state.silent.has(peer),
     wanted: () => state.wanted,
     onChange: () => state.changes++,
     ask: async (way) => {
@@ -110,6 +110,18 @@ test('a place whose renewal fails is used until it ends, and not longer', async 
   await clock.advance(times.reservationMs * 0.2)
   assert.equal(places.size, 0)
   assert.equal(state.changes, 2, 'told when it came and when it went')
+  await loop.stop()
+})
+
+test('a relay that says that it relays no more is left', async () => {
+  const { clock, places, state, relays, reservations, loop } = setUp(4)
+  await clock.advance(100)
+  const [first] = [...places.keys()]
+  state.silent.add(first!)
+  reservations.wake()
+  await clock.advance(100)
+  assert.equal(places.size, relays.length - 1)
+  assert.ok(!places.has(first!))
   await loop.stop()
 })
 
