@@ -74,6 +74,12 @@ export function isLocalAddress(address: Multiaddr): boolean {
   return ip !== undefined && isLocalIp(ip)
 }
 
+/** True for an address of this very machine. */
+export function isLoopbackAddress(address: Multiaddr): boolean {
+  const ip = ipOfAddress(address)
+  return ip !== undefined && (ip.startsWith('127.') || ip === '::1')
+}
+
 /** The IP address that an address begins with; undefined for a name. */
 export function ipOfAddress(address: Multiaddr): string | undefined {
   const [host] = address.getComponents()

@@ -15,7 +15,7 @@ import { limits, times } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
 import { libp2pPeerId, relayOfAddress } from './addresses.ts'
 import { StreamChannel } from './channel.ts'
-import { type Interfaces, isLoopback, machineInterfaces } from './dial-order.ts'
+import { type Interfaces, machineInterfaces } from './dial-order.ts'
 import { NetError } from './errors.ts'
 import type { PortTcp } from './port-tcp.ts'
 import { answerPunch, type Punched, type PunchSide, type PunchStarter, punchProtocol, startPunch } from './punch.ts'
@@ -48,6 +48,10 @@ interface Dialing {
   role: 'client' | 'server'
 }
 
+// Peers of one machine have better ways to meet, and a stranger must not send us to the programs that run on it.
+const outerInterfaces: Interfaces = () =>
+  machineInterfaces().filter((own) => !own.startsWith('127.') && !own.startsWith('::1/'))
+
 export class Puncher {
   readonly #node: Libp2p
   readonly #tcp: PortTcp
@@ -69,8 +73,7 @@ export class Puncher {
     this.#tcp = deps.tcp
     this.#clock = deps.clock
     this.#log = deps.log
-    // Peers of one machine have better ways to meet, and a stranger must not send us to the programs of ours.
-    this.#interfaces = deps.interfaces ?? (() => machineInterfaces().filter((own) => !isLoopback(own)))
+    this.#interfaces = deps.interfaces ?? outerInterfaces
   }
 
   async start(): Promise<void> {

@@ -68,11 +68,9 @@ function notRunning({ home }: Facts): CheckResult {
   return ill('running', `${message}${flag}`, "start one with 'potluck start'")
 }
 
-export function reachCheck({ reach, connections }: Pick<OnlineFacts, 'reach' | 'connections'>): CheckResult {
-  if (reach.kind === 'unreachable') return ill('reachability', ...halves(reach.why))
-  // Who is alone may be so on purpose.
-  if (reach.kind === 'unknown' && connections === 0) return well('reachability', reach.why)
-  return well('reachability', reach.why)
+export function reachCheck({ reach }: Pick<OnlineFacts, 'reach'>): CheckResult {
+  // Whoever is alone, or has just started, may be so on purpose.
+  return reach.kind === 'unreachable' ? ill('reachability', ...halves(reach.why)) : well('reachability', reach.why)
 }
 
 // A sentence on what is, then those on what to do.
