@@ -78,8 +78,9 @@ export class Puncher {
 
   async start(): Promise<void> {
     await this.#node.handle(punchProtocol, (stream, connection) => void this.#answer(stream, connection), {
-      maxInboundStreams: 1,
-      maxOutboundStreams: 1,
+      // The next try may come before the stream of the last is quite gone.
+      maxInboundStreams: limits.punchTries,
+      maxOutboundStreams: limits.punchTries,
       runOnLimitedConnection: true,
     })
     this.#node.addEventListener('peer:identify', this.#onIdentify)
