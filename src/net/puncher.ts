@@ -101,7 +101,7 @@ export class Puncher {
   }
 
   #onOpen = ({ detail }: CustomEvent<Connection>): void => {
-    if (!detail.direct) return
+    if (!this.#isDirect(peerOf(detail))) return
     for (const connection of this.#node.getConnections(detail.remotePeer))
       if (!connection.direct && !this.#ending.has(connection)) void this.#end(connection)
   }

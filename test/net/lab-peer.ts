@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { lineLog } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
-import { type CreatePeerOptions, createPeer } from '../../src/index.ts'
+import { type CreatePeerOptions, createPeer, type Status } from '../../src/index.ts'
 
 /** What the other end may ask, and gets. */
 export interface LabCalls {
@@ -17,13 +17,14 @@ export interface LabCalls {
   cat: { asks: [cid: string]; gets: { sizeBytes: number; sha256: string; ms: number } }
   /** Bytes that all fetches have got so far. */
   progress: { asks: []; gets: number }
-  log: { asks: []; gets: string[] }
-  status: { asks: []; gets: object }
+  /** Peers to which it could not punch a hole, once for each time. */
+  gaveUp: { asks: []; gets: string[] }
+  status: { asks: []; gets: { connections?: number; connectionsRelayed?: number } }
 }
 
-const lines: string[] = []
+const gaveUp: string[] = []
 const options = JSON.parse(process.argv[2] ?? '{}') as CreatePeerOptions
-const log = lineLog('debug', (line) => lines.push(`${Math.round(performance.now())} ${line}`))
+const log = lineLog('debug', (line) => gaveUp.push(...(/(\S+) stays behind/.exec(line)?.slice(1) ?? [])))
 await using peer = await createPeer({ ...options, log })
 
 async function* bytesOf(seed: number, sizeBytes: number): AsyncGenerator<Uint8Array> {
@@ -41,7 +42,7 @@ let gotBytes = 0
 const calls: { [Name in keyof LabCalls]: (...asks: LabCalls[Name]['asks']) => Promise<LabCalls[Name]['gets']> } = {
   peers: () => Array.fromAsync(peer.peers()),
   connect: (address) => peer.connect(address),
-  addresses: async () => ((await peer.status()) as { addresses?: string[] }).addresses ?? [],
+  addresses: async () => ((await peer.status()) as Status).addresses ?? [],
   add: async (seed, sizeBytes) => (await peer.add(bytesOf(seed, sizeBytes), { pin: false })).cid,
   cat: async (cid) => {
     const startMs = performance.now()
@@ -55,8 +56,8 @@ const calls: { [Name in keyof LabCalls]: (...asks: LabCalls[Name]['asks']) => Pr
     return { sizeBytes, sha256: hash.digest('hex'), ms: performance.now() - startMs }
   },
   progress: async () => gotBytes,
-  log: async () => lines,
-  status: async () => await peer.status(),
+  gaveUp: async () => gaveUp,
+  status: () => peer.status() as Promise<Status>,
 }
 
 function say(message: object): void {
