@@ -15,7 +15,7 @@ import { linksOf } from '../files/links.ts'
 import { type Host, openHost } from '../net/host.ts'
 import { newIdentity } from '../net/identity.ts'
 import { secretsOf } from '../net/secrets.ts'
-import { openStore } from '../store/open.ts'
+import { openStore, type Store } from '../store/open.ts'
 import { answerParent } from './role.ts'
 
 export type ReachCommand =
@@ -41,6 +41,8 @@ const pieceBytes = 1 << 20
 const pollMs = 5
 const block = Block.of(codecs.raw, new Uint8Array(64 * 1024).fill(7))
 let host: Host | undefined
+/** Kept while the process lives, as what it remembers of others. */
+let store: Store | undefined
 
 answerParent<ReachCommand, ReachAnswer>(async (command) => {
   if (command.do === 'open') return await open(command)
@@ -60,7 +62,7 @@ answerParent<ReachCommand, ReachAnswer>(async (command) => {
 
 async function open({ directory, listen, bootstrap, identity }: ReachCommand & { do: 'open' }): Promise<ReachAnswer> {
   const common = { clock, random: systemRandom, log: silentLog }
-  const store = await openStore({ ...common, linksOf }, { directory })
+  store ??= await openStore({ ...common, linksOf }, { directory })
   const own = identity ? new Uint8Array(Buffer.from(identity, 'base64')) : newIdentity()
   host = await openHost(
     { ...common, datastore: store.table('libp2p') },
@@ -78,7 +80,8 @@ async function open({ directory, listen, bootstrap, identity }: ReachCommand & {
   const writer = store.writer(lease)
   await writer.put(block)
   await writer.flush()
-  await host.network.handle(blocksProtocol, { streamsMax: 8 }, (channel) => serveBlocks(channel, store, () => {}))
+  const blocks = store
+  await host.network.handle(blocksProtocol, { streamsMax: 8 }, (channel) => serveBlocks(channel, blocks, () => {}))
   await host.network.handle(rawProtocol, { streamsMax: 4 }, sendRaw)
   const addresses = host.network.addresses().map(withoutPeer)
   return { peer: host.network.self, addresses, identity: Buffer.from(own).toString('base64') }

@@ -16,8 +16,8 @@ type Peer = Role<ReachCommand, ReachAnswer>
 export async function benchReach(options: BenchOptions): Promise<BenchResult> {
   const { runs, say } = options
   const figure = (what: string, unit: Figure['unit']): Figure => ({ what, unit, values: [] })
-  const warm = figure('first block through a relay that is connected', 'round trips')
-  const cold = figure('first block through a relay that is not connected yet', 'round trips')
+  const warm = figure('first block of a peer met before, through a connected relay', 'round trips')
+  const cold = figure('the same through a relay that is not connected yet', 'round trips')
   const loopback = figure('connection to first block on loopback', 'ms')
   const direct = { what: 'direct', values: [] as number[] }
   const relayed: Figure = { what: 'transfer through a relay', unit: 'MB/s', values: [], ceiling: direct }

@@ -127,8 +127,10 @@ export const limits = {
   punchTries: 3,
   /** Refusals after which one side waits to be dialed: on a longer way the second or third attempts have met. */
   punchRefusalsMax: 3,
-  /** Holes being punched at a time, and asked of us at a time. */
-  punchesInFlight: 4,
+  /** Holes that we ask for at a time. */
+  punchesInFlight: 8,
+  /** Holes that are asked of us at a time: nobody should be turned away who comes with a whole cluster. */
+  punchesAnsweredMax: 32,
   /** Times that one peer may ask us for a hole within `punchAnswersWithinMs`: all its tries, twice. */
   punchAnswersMax: 6,
   /** Peers of which it is remembered when a hole was tried, and when they asked for one. */
@@ -442,12 +444,14 @@ export const times = {
   punchPlainMs: 3_000,
   /** Agreeing about a hole over a relay must be done by then. */
   punchTalkMs: 10_000,
-  /** Dialing through a hole: the system sends again after 1 and 3 s what came too early for the other side's NAT. */
+  /** A try: the system sends again after 1 and 3 s what came too early for the other side's NAT. */
   punchDialMs: 5_000,
+  /** A dial through a hole goes on for so long, from try to try: the system sends again after 7 and 15 s, too. */
+  punchHoldMs: 18_000,
   /** First wait after the other side refused: its peer has not begun to dial yet. Doubled each time. */
   punchRefusedMs: 50,
   /** Wait before a hole that could not be punched is tried again; doubled each time. */
-  punchAgainFirstMs: 60_000,
+  punchAgainFirstMs: 20_000,
   /** Longest such wait: a laptop may have gone to another network. */
   punchAgainMostMs: 3_600_000,
   /** Within this time a peer may ask for a few holes only. */

@@ -16,12 +16,14 @@ for (const [net, prefix] of [
   ['169.254.0.0', 16],
   ['172.16.0.0', 12],
   ['192.168.0.0', 16],
+  ['224.0.0.0', 3],
 ] as const)
   localIps.addSubnet(net, prefix, 'ipv4')
 for (const [net, prefix] of [
   ['::', 127],
   ['fc00::', 7],
   ['fe80::', 10],
+  ['ff00::', 8],
 ] as const)
   localIps.addSubnet(net, prefix, 'ipv6')
 
@@ -82,6 +84,12 @@ export function isLocalAddress(address: Multiaddr): boolean {
   return ip !== undefined && isLocalIp(ip)
 }
 
+/** True for an address of this very machine. */
+export function isLoopbackAddress(address: Multiaddr): boolean {
+  const ip = ipOfAddress(address)
+  return ip !== undefined && (ip.startsWith('127.') || ip === '::1')
+}
+
 /** The IP address that an address begins with; undefined for a name. */
 export function ipOfAddress(address: Multiaddr): string | undefined {
   const [host] = address.getComponents()
@@ -95,7 +103,7 @@ export function portOfAddress(address: Multiaddr): number | undefined {
   return isPlain && (host?.name === 'ip4' || host?.name === 'ip6') ? Number(port.value) : undefined
 }
 
-/** True for an IP address that is routed nowhere: loopback, private, shared by a provider's NAT, link-local, unspecified. */
+/** True for an IP address that is routed nowhere: loopback, private, shared by a provider's NAT, link-local, unspecified, of a group. */
 export function isLocalIp(ip: string): boolean {
   return localIps.check(ip, isIPv6(ip) ? 'ipv6' : 'ipv4')
 }

@@ -8,7 +8,8 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Clock } from '../base/clock.ts'
 import { Lru } from '../base/lru.ts'
 import { limits, times } from '../core/limits.ts'
-import { ipOfAddress, isLocalIp, relayOfAddress } from './addresses.ts'
+import type { PeerId } from '../core/peer.ts'
+import { ipOfAddress, isLocalIp, isLoopbackAddress, relayOfAddress } from './addresses.ts'
 
 /** Networks that this machine has a foot in, as `192.168.1.7/24`. */
 export type Interfaces = () => string[]
@@ -16,15 +17,24 @@ export type Interfaces = () => string[]
 export const machineInterfaces: Interfaces = () =>
   Object.values(networkInterfaces()).flatMap((all) => (all ?? []).flatMap(({ cidr }) => cidr ?? []))
 
+export interface DialOrderDeps {
+  clock: Clock
+  interfaces?: Interfaces
+  /** Whether there is a connection to a peer: a relay that is at hand is the quicker one. */
+  isConnected: (peer: PeerId) => boolean
+}
+
 export class DialOrder {
   readonly #clock: Clock
   readonly #interfaces: Interfaces
+  readonly #isConnected: (peer: PeerId) => boolean
   readonly #failed = new Lru<string, { failures: number; untilMs: number }>(limits.failedAddressesMax)
   #networks: { near: BlockList; untilMs: number } | undefined
 
-  constructor(deps: { clock: Clock; interfaces?: Interfaces | undefined }) {
+  constructor(deps: DialOrderDeps) {
     this.#clock = deps.clock
     this.#interfaces = deps.interfaces ?? machineInterfaces
+    this.#isConnected = deps.isConnected
   }
 
   compare(a: Multiaddr, b: Multiaddr): number {
@@ -33,12 +43,21 @@ export class DialOrder {
 
   /** Lower is tried earlier. */
   rank(address: Multiaddr): number {
-    if ((this.#failed.get(address.toString())?.untilMs ?? 0) > this.#clock.monotonicMs()) return 5
-    if (relayOfAddress(address) !== undefined) return 3
+    const relay = relayOfAddress(address)
+    const isConnected = relay !== undefined && this.#isConnected(relay)
+    const text = address.toString()
+    if (this.#hasFailed(text)) return 6
+    // A relay that did not answer does not answer for others either.
+    if (relay !== undefined && !isConnected && this.#hasFailed(text.split('/p2p-circuit')[0]!)) return 6
+    if (relay !== undefined) return isConnected ? 3 : 4
     const ip = ipOfAddress(address)
     if (ip === undefined || !isLocalIp(ip)) return 1
-    if (isLoopback(ip)) return 2
-    return this.#near().check(ip, family(ip)) ? 0 : 4
+    if (isLoopbackAddress(address)) return 2
+    return this.#near().check(ip, family(ip)) ? 0 : 5
+  }
+
+  #hasFailed(address: string): boolean {
+    return (this.#failed.get(address)?.untilMs ?? 0) > this.#clock.monotonicMs()
   }
 
   failed(address: Multiaddr): void {
@@ -59,7 +78,7 @@ export class DialOrder {
     const near = new BlockList()
     for (const network of this.#interfaces()) {
       const [ip = '', prefix] = network.split('/')
-      if (!isLoopback(ip)) near.addSubnet(ip, Number(prefix), family(ip))
+      near.addSubnet(ip, Number(prefix), family(ip))
     }
     this.#networks = { near, untilMs: nowMs + times.interfacesMs }
     return near
@@ -74,10 +93,6 @@ export function sharedNetwork(interfaces: readonly string[], a: string, b: strin
     list.addSubnet(ip, Number(prefix), family(ip))
     return list.check(a, family(a)) && list.check(b, family(b))
   })
-}
-
-function isLoopback(ip: string): boolean {
-  return ip.startsWith('127.') || ip === '::1'
 }
 
 function family(ip: string): 'ipv4' | 'ipv6' {

@@ -11,6 +11,7 @@ import type { PeerId, PeerInfo } from '../core/peer.ts'
 import type { Channel, Connected, HandlerOptions, Network } from '../core/ports.ts'
 import { bareAddress, dialableAddresses, libp2pPeerId, parseAddress, peerOfAddress } from './addresses.ts'
 import { StreamChannel } from './channel.ts'
+import { early } from './early.ts'
 import { NetError } from './errors.ts'
 import { dialFailure } from './failures.ts'
 
@@ -76,9 +77,11 @@ export class Libp2pNetwork implements Network {
 
   async open(peer: PeerId | PeerInfo, protocols: string[], options: Abortable = {}): Promise<Channel> {
     const info = typeof peer === 'string' ? { peer, addresses: [] } : peer
-    const connection = await this.#dial(info, options)
+    const before = this.#best(libp2pPeerId(info.peer))
+    const connection = before ?? (await this.#dial(info, options))
     try {
-      return await this.#openOn(connection, protocols, options)
+      const isNew = before === undefined && !connection.direct
+      return await this.#openOn(connection, isNew ? await this.#agreed(info.peer, protocols) : protocols, options)
     } catch (error) {
       // A connection may have died without anybody noticing until now; one that is gone is worth a second dial.
       if (options.signal?.aborted || connection.status === 'open') throw error
@@ -143,14 +146,28 @@ export class Libp2pNetwork implements Network {
     }
   }
 
-  async #openOn(connection: Connection, protocols: string[], options: Abortable): Promise<StreamChannel> {
+  // A connection that was just made is alive, and a round trip through a relay is long: what a peer spoke the last time is
+  // taken for agreed.
+  async #agreed(peer: PeerId, protocols: string[]): Promise<string[] | { early: string }> {
+    const stored = await this.#node.peerStore.get(libp2pPeerId(peer)).catch(() => undefined)
+    const known = protocols.find((protocol) => stored?.protocols.includes(protocol))
+    return known === undefined ? protocols : { early: known }
+  }
+
+  async #openOn(
+    connection: Connection,
+    asked: string[] | { early: string },
+    options: Abortable,
+  ): Promise<StreamChannel> {
+    const protocols = Array.isArray(asked) ? asked : [asked.early]
+    const how = Array.isArray(asked) ? {} : early
     const peer = textOf(connection.remotePeer)
     try {
       const stream = await withDeadline(
         this.#clock,
         times.dialMs,
         `opening a stream to ${peer}`,
-        (signal) => connection.newStream(protocols, { signal, maxOutboundStreams: limits.streamsOutMax }),
+        (signal) => connection.newStream(protocols, { ...how, signal, maxOutboundStreams: limits.streamsOutMax }),
         options,
       )
       return new StreamChannel(stream, peer)

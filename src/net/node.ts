@@ -64,13 +64,16 @@ export async function createNode(
 ): Promise<Node> {
   const { datastore } = deps
   const kads = keyring ? privateKads : openKads
-  const order = new DialOrder(deps)
   const tcp = new PortTcp(deps)
-  const inside = insideOf(deps, {
-    self: peerIdOf(identity),
-    private: keyring !== undefined,
-    told: announce.length > 0,
-  })
+  const order: DialOrder = new DialOrder({ clock: deps.clock, isConnected: (peer) => inside.isConnected(peer) })
+  const inside = insideOf(
+    { ...deps, order },
+    {
+      self: peerIdOf(identity),
+      private: keyring !== undefined,
+      told: announce.length > 0,
+    },
+  )
   const node = await createLibp2p({
     start: false,
     privateKey: privateKeyOf(identity),

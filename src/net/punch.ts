@@ -41,7 +41,9 @@ export async function startPunch(
   { clock, side }: { clock: Clock; side: PunchStarter },
   options: Abortable = {},
 ): Promise<Punched> {
-  if (await within(clock, times.punchPlainMs, (signal) => side.dialPlainly(signal), options)) return { way: 'plain' }
+  const plainly = within(clock, times.punchPlainMs, (signal) => side.dialPlainly(signal), options)
+  if (await plainly.catch(() => false)) return { way: 'plain' }
+  options.signal?.throwIfAborted()
   let failure: unknown
   for (let tries = 1; tries <= limits.punchTries; tries++) {
     const { addresses, halfWayMs } = await agree(clock, side, options)

@@ -3,7 +3,6 @@
 // relayed connection ends as soon as nothing runs over it. What fails is tried again, ever more rarely, while the relayed
 // connection stands. It never holds anything up: until then everything goes over the relay.
 import { isIP } from 'node:net'
-import { networkInterfaces } from 'node:os'
 import type { Connection, IdentifyResult, Libp2p, Stream } from '@libp2p/interface'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { abortable, linkedController } from '../base/abort.ts'
@@ -14,8 +13,9 @@ import { Lru } from '../base/lru.ts'
 import type { Scope } from '../base/scope.ts'
 import { limits, times } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
-import { libp2pPeerId } from './addresses.ts'
+import { libp2pPeerId, relayOfAddress } from './addresses.ts'
 import { StreamChannel } from './channel.ts'
+import { type Interfaces, machineInterfaces } from './dial-order.ts'
 import { NetError } from './errors.ts'
 import type { PortTcp } from './port-tcp.ts'
 import { answerPunch, type Punched, type PunchSide, type PunchStarter, punchProtocol, startPunch } from './punch.ts'
@@ -23,7 +23,7 @@ import { plausibleAddresses, tcpEndpoint } from './punch-addresses.ts'
 
 /** Before the node starts, so that no connection goes unseen. */
 export async function startPunching(
-  deps: { node: Libp2p; tcp: PortTcp; clock: Clock; log: Log },
+  deps: { node: Libp2p; tcp: PortTcp; clock: Clock; log: Log; interfaces?: Interfaces },
   scope: Scope,
 ): Promise<void> {
   const puncher = new Puncher(deps)
@@ -46,34 +46,41 @@ interface Seen {
 interface Dialing {
   localPort: number
   role: 'client' | 'server'
-  signal: AbortSignal
 }
+
+// Peers of one machine have better ways to meet, and a stranger must not send us to the programs that run on it.
+const outerInterfaces: Interfaces = () =>
+  machineInterfaces().filter((own) => !own.startsWith('127.') && !own.startsWith('::1/'))
 
 export class Puncher {
   readonly #node: Libp2p
   readonly #tcp: PortTcp
   readonly #clock: Clock
   readonly #log: Log
+  readonly #interfaces: Interfaces
   readonly #stop = new AbortController()
   readonly #seen = new WeakMap<Connection, Multiaddr>()
   readonly #attempts = new Lru<PeerId, Attempts>(limits.punchPeersRemembered)
   readonly #answers = new Lru<PeerId, number[]>(limits.punchPeersRemembered)
   readonly #starting = new Set<PeerId>()
   readonly #answering = new Map<PeerId, AbortController>()
+  readonly #dials = new Map<string, Promise<void>>()
   readonly #ending = new Set<Connection>()
   #cancelTimer = () => {}
 
-  constructor(deps: { node: Libp2p; tcp: PortTcp; clock: Clock; log: Log }) {
+  constructor(deps: { node: Libp2p; tcp: PortTcp; clock: Clock; log: Log; interfaces?: Interfaces }) {
     this.#node = deps.node
     this.#tcp = deps.tcp
     this.#clock = deps.clock
     this.#log = deps.log
+    this.#interfaces = deps.interfaces ?? outerInterfaces
   }
 
   async start(): Promise<void> {
     await this.#node.handle(punchProtocol, (stream, connection) => void this.#answer(stream, connection), {
-      maxInboundStreams: 1,
-      maxOutboundStreams: 1,
+      // The next try may come before the stream of the last is quite gone.
+      maxInboundStreams: limits.punchTries,
+      maxOutboundStreams: limits.punchTries,
       runOnLimitedConnection: true,
     })
     this.#node.addEventListener('peer:identify', this.#onIdentify)
@@ -94,7 +101,7 @@ export class Puncher {
   }
 
   #onOpen = ({ detail }: CustomEvent<Connection>): void => {
-    if (!detail.direct) return
+    if (!this.#isDirect(peerOf(detail))) return
     for (const connection of this.#node.getConnections(detail.remotePeer))
       if (!connection.direct && !this.#ending.has(connection)) void this.#end(connection)
   }
@@ -150,7 +157,7 @@ export class Puncher {
     const peer = peerOf(connection)
     this.#answering.get(peer)?.abort(new NetError('DIAL_FAILED', 'the other side tries anew'))
     const wrong = connection.direct || connection.direction !== 'outbound'
-    if (wrong || this.#answering.size >= limits.punchesInFlight || !this.#mayAsk(peer)) {
+    if (wrong || this.#answering.size >= limits.punchesAnsweredMax || !this.#mayAsk(peer)) {
       stream.abort(new NetError('DIAL_FAILED', 'not now'))
       return
     }
@@ -190,8 +197,8 @@ export class Puncher {
 
   #side(peer: PeerId, connection: Connection): PunchSide {
     return {
-      seenAt: () => [this.#seenBy(connection).address],
-      plausible: (addresses) => plausibleAddresses(addresses, this.#networks()),
+      seenAt: () => [plain(this.#seenBy(connection).address)],
+      plausible: (addresses) => plausibleAddresses(addresses, this.#interfaces()),
       dial: (addresses, role, signal) => {
         const { localPort } = this.#seenBy(connection)
         return this.#dial(peer, addresses, { localPort, role, signal })
@@ -201,7 +208,7 @@ export class Puncher {
 
   /** Where the relay of this connection sees us: a NAT that maps ports by destination gives another port anyway. */
   #seenBy(relayed: Connection): Seen {
-    const relay = relayOf(relayed)
+    const relay = relayOfAddress(relayed.remoteAddr)
     for (const connection of relay ? this.#node.getConnections(libp2pPeerId(relay)) : []) {
       const address = this.#seen.get(connection)
       const localPort = this.#tcp.portOf(connection)
@@ -210,19 +217,10 @@ export class Puncher {
     throw new NetError('DIAL_FAILED', 'the relay has not told where it sees this peer')
   }
 
-  // Loopback counts if that is where others see us: then all of it is one machine.
-  #networks(): string[] {
-    const networks = Object.values(networkInterfaces()).flatMap((own = []) => own)
-    const onLoopback = this.#node
-      .getConnections()
-      .some((own) => this.#seen.get(own)?.toString().startsWith('/ip4/127.'))
-    return networks.flatMap(({ cidr, internal }) => (cidr && (!internal || onLoopback) ? [cidr] : []))
-  }
-
   async #dialPlainly(peer: PeerId, signal: AbortSignal): Promise<boolean> {
     const known = await this.#node.peerStore.get(libp2pPeerId(peer)).catch(() => undefined)
     const told = known?.addresses.map(({ multiaddr }) => multiaddr) ?? []
-    const addresses = plausibleAddresses(told, this.#networks()).map((to) => whole(to, peer))
+    const addresses = plausibleAddresses(told, this.#interfaces()).map((to) => plain(to, peer))
     if (addresses.length === 0) return false
     try {
       const connection = await this.#node.dial(addresses, { signal, force: true })
@@ -236,36 +234,59 @@ export class Puncher {
 
   // All at once, and none is given up when another connects: the two sides might disagree about which that is. The other
   // side may as well come to us.
-  async #dial(peer: PeerId, addresses: Multiaddr[], how: Dialing): Promise<void> {
-    const { controller, detach } = linkedController(how.signal)
-    const { signal } = controller
-    const ways = addresses.map((to) => this.#dialOne(whole(to, peer), { ...how, signal }))
+  async #dial(peer: PeerId, addresses: Multiaddr[], how: Dialing & { signal: AbortSignal }): Promise<void> {
+    const ways = addresses.map((to) => this.#dialOn(peer, plain(to, peer), how))
     try {
-      await Promise.any([...ways, this.#untilDirect(peer, signal)])
+      await abortable(Promise.any([...ways, this.#untilDirect(peer, how.signal)]), how.signal)
     } catch (error) {
-      throw (error as AggregateError).errors[0]
-    } finally {
-      detach()
-      const over = new NetError('DIAL_FAILED', 'another way was faster')
-      this.#clock.timer(times.punchDialMs, () => controller.abort(over))
+      throw error instanceof AggregateError ? error.errors[0] : error
     }
+  }
+
+  // A dial goes on from one try to the next: a NAT remembers where a connection began, and takes a new beginning at the
+  // same ports for a forgery if the other side was first.
+  #dialOn(peer: PeerId, to: Multiaddr, how: Dialing): Promise<void> {
+    const key = `${how.localPort} ${to}`
+    const running = this.#dials.get(key)
+    if (running) return running
+    const { controller, detach } = linkedController(this.#stop.signal)
+    const tooLong = new NetError('DIAL_FAILED', 'no answer in time')
+    const cancel = this.#clock.timer(times.punchHoldMs, () => controller.abort(tooLong))
+    const dial = this.#dialOne(peer, to, { ...how, signal: controller.signal }).finally(() => {
+      cancel()
+      detach()
+      this.#dials.delete(key)
+    })
+    this.#dials.set(key, dial)
+    return dial
   }
 
   // Refused: its NAT lets everybody in, and the other side is not dialing at this moment. When both are like that and near,
   // the moments never meet, and one of them has to stand still and wait.
-  async #dialOne(to: Multiaddr, { localPort, role, signal }: Dialing): Promise<void> {
-    for (let refusals = 1; ; refusals++) {
+  async #dialOne(
+    peer: PeerId,
+    to: Multiaddr,
+    { localPort, role, signal }: Dialing & { signal: AbortSignal },
+  ): Promise<void> {
+    for (let refusals = 0; role === 'client' || refusals < limits.punchRefusalsMax; ) {
       try {
         await this.#tcp.dialFrom(localPort, to, { role, signal })
         return
       } catch (error) {
         signal.throwIfAborted()
-        if (codeOf(error) !== 'ECONNREFUSED') throw error
+        // A port in use is one at which we wait for somebody else.
+        if (codeOf(error) === 'ECONNREFUSED') refusals++
+        else if (codeOf(error) !== 'EADDRINUSE') throw error
       }
-      if (role === 'server' && refusals >= limits.punchRefusalsMax) break
-      await sleep(this.#clock, times.punchRefusedMs * 2 ** (refusals - 1), signal)
+      await sleep(this.#clock, times.punchRefusedMs * 2 ** Math.min(refusals, limits.punchRefusalsMax), signal)
     }
-    await this.#tcp.acceptAt(localPort, to, signal)
+    const { controller, detach } = linkedController(signal)
+    try {
+      await Promise.race([this.#tcp.acceptAt(localPort, to, controller.signal), this.#untilDirect(peer, signal)])
+    } finally {
+      detach()
+      controller.abort(new NetError('DIAL_FAILED', 'another way was faster'))
+    }
   }
 
   async #untilDirect(peer: PeerId, signal: AbortSignal): Promise<void> {
@@ -304,17 +325,10 @@ function peerOf({ remotePeer }: Connection): PeerId {
   return remotePeer.toString() as PeerId
 }
 
-/** The relay that a connection runs through. */
-function relayOf({ remoteAddr }: Connection): PeerId | undefined {
-  const components = remoteAddr.getComponents()
-  const circuit = components.findIndex(({ name }) => name === 'p2p-circuit')
-  return components.slice(0, circuit).findLast(({ name }) => name === 'p2p')?.value as PeerId | undefined
-}
-
-/** The address with the tail that makes the handshake insist on this peer. */
-function whole(address: Multiaddr, peer: PeerId): Multiaddr {
+/** An address of TCP alone; with a peer as its tail the handshake insists on that one. */
+function plain(address: Multiaddr, peer?: PeerId): Multiaddr {
   const { host, port } = tcpEndpoint(address)!
-  return multiaddr(`/${isIP(host) === 6 ? 'ip6' : 'ip4'}/${host}/tcp/${port}/p2p/${peer}`)
+  return multiaddr(`/${isIP(host) === 6 ? 'ip6' : 'ip4'}/${host}/tcp/${port}${peer ? `/p2p/${peer}` : ''}`)
 }
 
 function wordsOf(punched: Punched): string {

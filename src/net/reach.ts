@@ -51,7 +51,8 @@ export interface ReachFacts {
   connections: number
 }
 
-export function kindOf({ verdict, places }: Pick<ReachFacts, 'verdict' | 'places'>): Reach['kind'] {
+export function kindOf({ verdict, places, connections, listens }: ReachFacts): Reach['kind'] {
+  if (connections === 0 && listens) return 'unknown'
   if (verdict === 'direct') return 'direct'
   if (places > 0) return 'relayed'
   return verdict === 'hidden' ? 'unreachable' : 'unknown'
@@ -59,15 +60,14 @@ export function kindOf({ verdict, places }: Pick<ReachFacts, 'verdict' | 'places
 
 /** One or two sentences: how this peer is reached, and what to do if it is not. */
 export function whyOf(facts: ReachFacts): string {
-  const { verdict, trials, places, mapped, connections } = facts
+  const { verdict, trials, places, mapped, connections, listens } = facts
   const succeeded = trials.filter(({ worked }) => worked.length > 0)
+  if (connections === 0 && listens) return 'no other peer is connected, so nobody could try to reach this one'
   if (verdict === 'direct') {
     if (mapped) return 'others reach this peer directly: the router maps a port to it (UPnP)'
     if (succeeded.some(({ observed }) => !isLocalIp(observed))) return 'others reach this peer directly'
     return 'the peers of its own network reach this peer directly; nobody outside has tried yet'
   }
-  if (verdict === 'unknown' && connections === 0)
-    return 'no other peer is connected, so nobody could try to reach this one'
   if (verdict === 'unknown') return 'it is not known yet whether others can reach this peer: none has tried'
   const hidden = hiddenWhy(facts)
   if (places > 0)
@@ -78,7 +78,7 @@ export function whyOf(facts: ReachFacts): string {
 function hiddenWhy({ listens, trials, mapped }: ReachFacts): string {
   if (!listens) return 'this peer listens nowhere'
   const failed = trials.filter(({ worked }) => worked.length === 0).length
-  const who = failed === 1 ? 'a peer that tried' : `${failed} peers that tried`
+  const who = failed === 0 ? 'others' : failed === 1 ? 'a peer that tried' : `${failed} peers that tried`
   const router = mapped ? ' although the router maps a port to it' : ''
   return `this peer is behind a NAT or a firewall: ${who} could not dial it${router}`
 }

@@ -129,7 +129,9 @@ export class Reachability implements Worker {
 
   #judge(listens: boolean): void {
     const { confirmed, onChange } = this.#deps
-    const verdict = verdictOf(this.trials, { listens })
+    const { trials } = this
+    // Who has lost everybody is where it was, for all that it knows, and needs a relay as soon as one is back.
+    const verdict = trials.length === 0 && listens ? this.#verdict : verdictOf(trials, { listens })
     const answers = [...this.#answers.values()]
     const worked = [...new Set(answers.flatMap((trial) => trial.worked))].sort().slice(0, limits.confirmedAddressesMax)
     const change = { verdict: verdict !== this.#verdict, addresses: worked.join() !== confirmed.join() }

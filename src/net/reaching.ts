@@ -10,7 +10,14 @@ import type { Random } from '../base/random.ts'
 import type { Scope } from '../base/scope.ts'
 import { WorkerLoop } from '../base/worker.ts'
 import type { PeerId } from '../core/peer.ts'
-import { bareAddress, ipOfAddress, isLocalAddress, portOfAddress, relayOfAddress } from './addresses.ts'
+import {
+  bareAddress,
+  ipOfAddress,
+  isLocalAddress,
+  isLoopbackAddress,
+  portOfAddress,
+  relayOfAddress,
+} from './addresses.ts'
 import { hopProtocol } from './circuit-messages.ts'
 import { dialBackProtocol, serveDialBack } from './dial-back.ts'
 import { machineInterfaces } from './dial-order.ts'
@@ -20,7 +27,7 @@ import { kindOf, type Reach, type ReachFacts, type Trial, whyOf } from './reach.
 import { Reachability } from './reachability.ts'
 import { RelayBudget } from './relay-budget.ts'
 import { memberTerms, RelayServer, strangerTerms } from './relay-server.ts'
-import { Reservations } from './reservations.ts'
+import { askForPlace, Reservations } from './reservations.ts'
 
 export interface ReachOptions {
   /** Relay even if nobody has shown that this peer can be dialed: for a hub. */
@@ -76,6 +83,7 @@ export async function startReaching(deps: ReachingDeps, options: Options, scope:
     relays: (peer) => network.speaks(peer, hopProtocol),
     wanted: () => reachability.verdict === 'hidden',
     onChange: tell,
+    ask: askForPlace,
     clock,
     random: deps.random,
     log,
@@ -115,9 +123,13 @@ function reachOf(
   }
 }
 
-/** What others may try: where this peer listens, and what a router maps to that. */
+/** What others may try: where this peer listens, and what a router maps to that; what works from afar first. */
 function candidatesOf({ parts }: ReachingDeps): string[] {
-  return [...new Set([...mappedOf(parts), ...listeningOf(parts)].map(bareAddress))]
+  const listening = listeningOf(parts)
+  const far = listening.filter((address) => !isLocalAddress(address))
+  const here = listening.filter(isLoopbackAddress)
+  const near = listening.filter((address) => !far.includes(address) && !here.includes(address))
+  return [...new Set([...mappedOf(parts), ...far, ...near, ...here].map(bareAddress))]
 }
 
 function listeningOf(parts: ReachingDeps['parts']): Multiaddr[] {

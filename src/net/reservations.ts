@@ -27,8 +27,10 @@ export interface ReservationsDeps {
   relays: (peer: PeerId) => boolean
   /** Whether this peer needs any relay now. */
   wanted: () => boolean
-  /** Addresses of a peer that answered before, when the relay names none of use. */
+  /** Places have come or gone. */
   onChange: () => void
+  /** Asks a relay for a place. Throws why there is none. */
+  ask: (way: Connection, signal: AbortSignal) => Promise<Reservation>
   clock: Clock
   random: Random
   log: Log
@@ -75,10 +77,11 @@ export class Reservations implements Worker {
   }
 
   async step(signal: AbortSignal): Promise<StepResult> {
-    const { places, wanted, clock } = this.#deps
+    const { places, wanted, relays, clock } = this.#deps
     const nowMs = clock.monotonicMs()
     if (!wanted()) for (const relay of places.keys()) this.#drop(relay)
-    for (const [relay, { endMs }] of places) if (endMs <= nowMs) this.#drop(relay)
+    // A relay that says that it no longer relays has let its places go.
+    for (const [relay, { endMs }] of places) if (endMs <= nowMs || !relays(relay)) this.#drop(relay)
     if (!wanted()) return { next: 'later', delayMs: times.relaysPollMs }
     const due = [...places].filter(([, { renewMs }]) => renewMs <= nowMs).map(([relay]) => relay)
     const missing = limits.relaysWanted - places.size
@@ -110,13 +113,15 @@ export class Reservations implements Worker {
     const way = this.#direct().find((connection) => textOf(connection) === relay)
     try {
       if (!way) throw new NetError('CIRCUIT_FAILED', 'it is not connected any more', { retryable: true })
-      const ask = (signal: AbortSignal) => askForPlace(way, signal)
+      const ask = (signal: AbortSignal) => this.#deps.ask(way, signal)
       const reservation = await withDeadline(clock, times.circuitMs, `asking the relay ${relay}`, ask, options)
       const place = placeOf(reservation, { relay, way, clock })
       // The connection may have closed while the answer was being read.
       if (way.status !== 'open') throw new NetError('CIRCUIT_FAILED', 'it has gone', { retryable: true })
       const before = places.get(relay)
       places.set(relay, place)
+      this.#refusals.delete(relay)
+      this.#lastWhy = undefined
       if (before?.addresses.join() !== place.addresses.join()) this.#deps.onChange()
     } catch (error) {
       options.signal?.throwIfAborted()
@@ -144,7 +149,8 @@ export class Reservations implements Worker {
   }
 }
 
-async function askForPlace(way: Connection, signal: AbortSignal): Promise<Reservation> {
+/** Asks for a place on a direct connection. Throws CIRCUIT_FAILED and what libp2p throws. */
+export async function askForPlace(way: Connection, signal: AbortSignal): Promise<Reservation> {
   const stream = await way.newStream([hopProtocol], { signal, maxOutboundStreams: limits.circuitsMax })
   try {
     const hop = circuitStream(stream, 'hop')

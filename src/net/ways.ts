@@ -8,7 +8,7 @@ import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import type { PeerId } from '../core/peer.ts'
-import { bareAddress } from './addresses.ts'
+import { bareAddress, libp2pPeerId } from './addresses.ts'
 import { announcedAddresses } from './announced.ts'
 import { CircuitTransport } from './circuit.ts'
 import type { DialOrder } from './dial-order.ts'
@@ -34,15 +34,19 @@ export function portServices({ isOpen, upnp }: { isOpen: boolean; upnp: boolean 
 }
 
 // What libp2p gives only to those that it makes itself: the transport through relays is made by it, and sees the rest.
-export function insideOf(deps: { clock: Clock; log: Log }, options: { self: PeerId; private: boolean; told: boolean }) {
+export function insideOf(
+  deps: { order: DialOrder; clock: Clock; log: Log },
+  options: { self: PeerId; private: boolean; told: boolean },
+) {
   const { self, told } = options
   let made: { circuit: CircuitTransport; parts: NodeParts } | undefined
   const confirmed: Multiaddr[] = []
   return {
     confirmed,
     made: () => made!,
+    isConnected: (peer: PeerId) => (made?.parts.connectionManager.getConnections(libp2pPeerId(peer)).length ?? 0) > 0,
     transport: (parts: NodeParts) => {
-      const circuit = new CircuitTransport(parts, deps)
+      const circuit = remembering(deps.order, new CircuitTransport(parts, deps))
       made = { circuit, parts }
       return circuit
     },
@@ -57,26 +61,27 @@ export function insideOf(deps: { clock: Clock; log: Log }, options: { self: Peer
   }
 }
 
-// TCP that remembers which addresses have failed.
+/** TCP that remembers which addresses have failed. */
 export function orderedTcp(
   order: DialOrder,
   tcp: PortTcp,
 ): (components: Parameters<PortTcp['attach']>[0]) => Transport {
-  return (components) => {
-    const transport = tcp.attach(components)
-    const dial = transport.dial.bind(transport)
-    transport.dial = async (address, options) => {
-      try {
-        const connection = await dial(address, options)
-        order.worked(address)
-        return connection
-      } catch (error) {
-        order.failed(address)
-        throw error
-      }
+  return (components) => remembering(order, tcp.attach(components))
+}
+
+function remembering<T extends Transport>(order: DialOrder, transport: T): T {
+  const dial = transport.dial.bind(transport)
+  transport.dial = async (address, options) => {
+    try {
+      const connection = await dial(address, options)
+      order.worked(address)
+      return connection
+    } catch (error) {
+      order.failed(address)
+      throw error
     }
-    return transport
   }
+  return transport
 }
 
 // Identify tells others when libp2p's own entry of this peer changes.

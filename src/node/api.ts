@@ -212,6 +212,8 @@ export interface Status {
   reachability?: Reach
   network?: 'private' | 'open'
   connections?: number
+  /** Peers of those that are connected through a relay, and not directly. */
+  connectionsRelayed?: number
   dhtServers?: number
   /** A sentence on this peer's place in its cluster. */
   membership?: string

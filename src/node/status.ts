@@ -14,12 +14,14 @@ export function statusOf(
   const { bytesSent, bytesReceived } = organs.exchange.status()
   const { keys, hints, partitionsToHandOver } = organs.records.status()
   const members = organs.members.members().filter(({ state }) => state !== 'left')
+  const connected = host.network.connected()
   return {
     running: true,
     peerId: host.network.self,
     addresses: host.network.addresses(),
     reachability: host.reach(),
-    connections: host.network.connected().length,
+    connections: connected.length,
+    connectionsRelayed: connected.filter(({ relayed }) => relayed).length,
     dhtServers: host.dht.size(),
     membership: organs.members.status(),
     members: members.length,

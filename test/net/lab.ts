@@ -24,6 +24,10 @@ export interface Place {
   kind: HomeKind
   /** The address of its own interface. */
   address: string
+  /** While true, only places without a gateway can be reached from here: whoever else is called, is called by a relay. */
+  isolate(isolated: boolean): Promise<void>
+  /** Limits what leaves the place, in megabits per second. */
+  slow(rateMbit: number): Promise<void>
   /** Starts Node.js there. It is killed when the laboratory closes. */
   run(args: string[]): ChildProcess
 }
@@ -67,6 +71,7 @@ export class Lab implements AsyncDisposable {
         'link set segment up',
         `address add ${publicAddress(1)}/24 dev segment`,
       ])
+      await nft(lab.#internet, segmentRules)
       return lab
     } catch (error) {
       await lab[Symbol.asyncDispose]()
@@ -78,10 +83,11 @@ export class Lab implements AsyncDisposable {
   async home(kind: HomeKind): Promise<Place> {
     const number = ++this.#last
     const host = await this.#namespace(`${kind}${number}`)
-    if (kind === 'open') return this.#place(kind, host, await this.#plugIn(host, number))
+    const place = (address: string) => this.#place(kind, host, { address, number })
+    if (kind === 'open') return place(await this.#plugIn(host, number))
     const gateway = await this.#namespace(`gate${number}`)
     await this.#plugIn(gateway, number)
-    if (kind === 'firewall') return this.#place(kind, host, await this.#firewalled(gateway, host, number))
+    if (kind === 'firewall') return place(await this.#firewalled(gateway, host, number))
     let nearest = gateway
     if (kind === 'double') {
       nearest = await this.#namespace(`own${number}`)
@@ -90,7 +96,7 @@ export class Lab implements AsyncDisposable {
     }
     await attach(nearest, `192.168.${number}`, 24, host)
     await nft(nearest, natRules(kind, `192.168.${number}.2`))
-    return this.#place(kind, host, `192.168.${number}.2`)
+    return place(`192.168.${number}.2`)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -105,7 +111,10 @@ export class Lab implements AsyncDisposable {
     this.#namespaces.push(whole)
     await run('ip', ['netns', 'add', whole])
     await ip(whole, ['link set lo up'])
-    await run('ip', ['netns', 'exec', whole, 'sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward'])
+    // A NAT that remembers a failed beginning for two minutes makes the next one a matter of microseconds here, where
+    // packets take no time.
+    const settings = ['ipv4.ip_forward=1', 'netfilter.nf_conntrack_tcp_timeout_syn_sent=10']
+    await run('ip', ['netns', 'exec', whole, 'sysctl', '-qw', ...settings.map((each) => `net.${each}`)])
     return whole
   }
 
@@ -132,10 +141,16 @@ export class Lab implements AsyncDisposable {
     return `${net}.2`
   }
 
-  #place(kind: HomeKind, namespace: string, address: string): Place {
+  #place(kind: HomeKind, namespace: string, { address, number }: { address: string; number: number }): Place {
     return {
       kind,
       address,
+      isolate: (isolated) =>
+        nft(this.#internet, `${isolated ? 'add' : 'delete'} element bridge segment isolated { "to${number}" }`),
+      slow: async (rateMbit) => {
+        const limit = ['rate', `${rateMbit}mbit`, 'burst', '64kb', 'latency', '100ms']
+        await run('ip', ['netns', 'exec', namespace, 'tc', 'qdisc', 'add', 'dev', 'wan', 'root', 'tbf', ...limit])
+      },
       run: (args) => {
         const child = spawn('ip', ['netns', 'exec', namespace, process.execPath, ...args], {
           stdio: ['pipe', 'pipe', 'inherit'],
@@ -160,6 +175,19 @@ async function attach(gateway: string, net: string, bits: number, behind: string
   await ip(behind, [`address add ${net}.2/${bits} dev wan`, 'link set wan up', `route add default via ${net}.1`])
 }
 
+// Packets between isolated places are lost in silence, on either way: through the segment, or its router.
+const segmentRules = `
+table bridge segment {
+  set isolated {
+    type ifname
+  }
+  chain through {
+    type filter hook forward priority filter; policy accept;
+    ether type ip iifname @isolated oifname @isolated drop
+  }
+}
+`
+
 // Unknown packets are dropped on their way in and for the gateway itself, never refused: a refusal would end the attempt
 // of the other side before ours has begun.
 const wallRules = `
@@ -171,6 +199,7 @@ table inet wall {
   }
   chain forward {
     type filter hook forward priority filter; policy drop;
+    ct state invalid drop
     iifname != "wan" accept
     ct state established,related accept
     ct status dnat accept

@@ -57,6 +57,8 @@ test('each case has its sentence, with what to do', () => {
   assert.match(say({ verdict: 'direct', trials: [yes('10.0.0.2')] }), /^direct: .*nobody outside has tried/)
   assert.match(say({ verdict: 'unknown', trials: [], connections: 0 }), /^unknown: no other peer is connected/)
   assert.match(say({ verdict: 'unknown', trials: [] }), /^unknown: it is not known yet/)
+  assert.match(say({ connections: 0 }), /^unknown: no other peer is connected/)
+  assert.match(say({ connections: 0, listens: false, trials: [] }), /^unreachable: this peer listens nowhere/)
   assert.match(say({ mapped: true }), /although the router maps a port/)
 })
 
@@ -84,7 +86,19 @@ test('nobody is sent to dial anything but the one who asks', () => {
 
 test('direct addresses go before relays, private ones of other networks after them, and failures last', async () => {
   const clock = new VirtualClock()
-  const order = new DialOrder({ clock, interfaces: () => ['192.168.1.9/24', '127.0.0.1/8'] })
+  const [near, gone] = [
+    '12D3KooWHY4hqz5CTbKRDSyC2dEmyaHGkLhGSVu6XxtY9fXsYGZd',
+    '12D3KooWKnDdG3iXw9eTFijk3EWSunZcFi54Zka4wmtqtt6rPxc8',
+  ]
+  const order = new DialOrder({
+    clock,
+    interfaces: () => ['192.168.1.9/24', '127.0.0.1/8'],
+    isConnected: (peer) => peer === near,
+  })
+  const [through, dead] = [near, gone].map((peer) => multiaddr(`/ip4/9.9.9.8/tcp/1/p2p/${peer}/p2p-circuit`)) as [
+    Addr,
+    Addr,
+  ]
   const relay = '12D3KooWEJShqWnN9q9YDBoLEL4C9SfKkDkNKww4r5f4VZyaEHnz'
   const [lan, wan, loop, circuit, other] = [
     '/ip4/192.168.1.20/tcp/4101',
@@ -95,6 +109,11 @@ test('direct addresses go before relays, private ones of other networks after th
   ].map((text) => multiaddr(text)) as [Addr, Addr, Addr, Addr, Addr]
   const sorted = () => [other, circuit, loop, wan, lan].sort((a, b) => order.compare(a, b)).map(String)
   assert.deepEqual(sorted(), [lan, wan, loop, circuit, other].map(String))
+  order.failed(multiaddr('/ip4/9.9.9.8/tcp/1').encapsulate(`/p2p/${gone}`))
+  assert.deepEqual(
+    [dead, circuit, through].sort((a, b) => order.compare(a, b)).map(String),
+    [through, circuit, dead].map(String),
+  )
   order.failed(lan)
   assert.deepEqual(sorted(), [wan, loop, circuit, other, lan].map(String))
   await clock.advance(61_000)

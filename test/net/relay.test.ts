@@ -236,3 +236,14 @@ async function scriptedRelay(answer: (nowSeconds: number) => Uint8Array | undefi
 function statusOf(host: Host): string {
   return host.loops.map((loop) => loop.status().status).join()
 }
+
+test('what the user announces is told instead of what was found, and places at relays with it', async () => {
+  await using relay = await testHost()
+  const announce = ['/dns4/home.example/tcp/4101']
+  await using here = await testHost({ announce })
+  assert.deepEqual(here.network.addresses(), [`${announce}/p2p/${here.network.self}`])
+  await using there = await hidden([relay], { announce })
+  await until('it has a place', () => relayed(there).length > 0)
+  assert.ok(there.network.addresses()[0]?.startsWith(announce[0]!))
+  await assert.rejects(testHost({ announce: ['home.example:4101'] }), { code: 'ADDRESS_INVALID' })
+})

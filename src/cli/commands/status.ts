@@ -49,7 +49,7 @@ function statusText(status: Status): string {
     `peer ${status.peerId}, up ${formatTime((status.uptimeSeconds ?? 0) * 1000)}, ${status.network} network`,
     ...(status.addresses ?? []).map((address) => `  reached at ${address}`),
     ...(status.reachability ? [`reachability: ${status.reachability.why}`] : []),
-    `${status.connections} connections, ${status.dhtServers} DHT servers known`,
+    `${status.connections} connections (${status.connectionsRelayed} through relays), ${status.dhtServers} DHT servers known`,
     `cluster: ${status.membership}; ${status.records} records here, ${status.hints} kept for others, ${status.partitionsToHandOver} partitions to hand over`,
     ...(status.replicas ? [replicasLine(status.replicas)] : []),
     `sent ${formatSize(status.bytesSent ?? 0)}, received ${formatSize(status.bytesReceived ?? 0)}`,

@@ -1,0 +1,35 @@
+// In the laboratory of NATs: two peers that no hole can join have a transfer over one relay of two, and that one dies.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Lab, labMissing } from './lab.ts'
+import { type Actor, Cast } from './lab-cast.ts'
+import { eventually, hiddenPeers, meet, wayTo } from './lab-matrix.ts'
+
+const missing = await labMissing()
+const skip = missing === undefined ? false : `no laboratory of NATs: ${missing}`
+const sizeBytes = 12 * 1024 * 1024
+
+test('a transfer goes on by another relay when its own dies', { skip }, async () => {
+  await using lab = await Lab.open()
+  await using cast = await Cast.open()
+  const first = await cast.start(await lab.home('open'))
+  const second = await cast.start(await lab.home('open'), { bootstrap: [first.address] })
+  const relays = [first, second]
+  const [from, to] = (await hiddenPeers(lab, cast, ['symmetric', 'port'], relays)) as [Actor, Actor]
+  // Slow enough that a relay can die in the middle.
+  await from.place.slow(32)
+  await eventually('it can be reached through both relays', async () => {
+    const addresses = await from.ask('addresses')
+    return relays.every(({ peerId }) => addresses.some((address) => address.includes(`${peerId}/p2p-circuit`)))
+  })
+  await meet(to, from)
+  const cid = await from.ask('add', 1, sizeBytes)
+  const coming = to.ask('cat', cid)
+  await eventually('some has come', async () => (await to.ask('progress')) > sizeBytes / 8)
+  const ways = (await to.ask('peers')).filter(({ peerId }) => peerId === from.peerId)
+  const relay = relays.find(({ peerId }) => ways.some(({ addresses }) => addresses.join().includes(peerId)))!
+  await relay.kill()
+  assert.ok((await to.ask('progress')) < sizeBytes, 'the relay died too late')
+  assert.equal((await coming).sizeBytes, sizeBytes)
+  assert.equal(await wayTo(to, from), 'relayed')
+})
