@@ -114,21 +114,32 @@ export async function createNode(
   })
   keyring?.apply()
   const services = node.services as unknown as Record<string, KadInside>
-  const dhts = kads.map(({ protocol, datastorePrefix: prefix }) => ({ protocol, prefix, kad: services[protocol]! }))
-  for (const { kad } of dhts) passOverOldMentions(kad.network, deps.clock)
-  if (keyring) for (const { kad } of dhts) keepTable(node as unknown as Libp2p, kad)
   const { circuit, parts } = inside.made()
   return {
     node: node as unknown as Libp2p,
     gossip: services.gossip as unknown as GossipSub,
     identify: (connection) => (services.identify as unknown as Identify).identify(connection),
-    dhts,
+    dhts: tuned(node as unknown as Libp2p, kads, { ...deps, isPrivate: keyring !== undefined }),
     circuit,
     parts,
     tcp,
     confirmed: inside.confirmed,
     announce: () => tellAddresses(node as unknown as Libp2p),
   }
+}
+
+function tuned(
+  node: Libp2p,
+  kads: KadInit[],
+  { clock, isPrivate }: { clock: Clock; isPrivate: boolean },
+): DhtNetwork[] {
+  const services = node.services as unknown as Record<string, KadInside>
+  const dhts = kads.map(({ protocol, datastorePrefix: prefix }) => ({ protocol, prefix, kad: services[protocol]! }))
+  for (const { kad } of dhts) {
+    passOverOldMentions(kad.network, clock)
+    if (isPrivate) keepTable(node, kad)
+  }
+  return dhts
 }
 
 // A window larger than the buffer lets a fast sender overrun a reader that has paused, and the stream is reset.
