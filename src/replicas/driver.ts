@@ -233,6 +233,7 @@ export class DriverWorker implements Worker {
     const copies = copiesOf(pin)
     // Nearly always there are enough, and whoever could hold it besides need not be counted.
     const isSettled = plan.isHeld && (plan.target.length >= copies || plan.target.length >= this.possibleFor(pin))
+    const { released } = driven
     const toName = this.#toName(driven, plan)
     if (isSettled && toName.length === 0 && plan.toTrim.length === 0) this.#unsettled.delete(key)
     else this.#unsettled.add(key)
@@ -252,9 +253,10 @@ export class DriverWorker implements Worker {
       driven.released = without(driven.released, peer)
       addTo(asks, peer, { driven, holding: { key, pin: encodePin(pin), others, from, again } })
     }
-    // Named are those that were asked before and said that they have room.
+    // Named are those that were asked before and said that they have room; who was told since that it need not is asked anew.
     const accepted = plan.toName.filter((peer) => {
       const said = driven.said.get(peer)
+      if (released.has(peer)) return false
       return said?.state === 'held' || said?.state === 'fetching'
     })
     if (accepted.length > 0 || plan.toTrim.length > 0 || driven.isSplit) {

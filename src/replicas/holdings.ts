@@ -4,7 +4,7 @@
 import { decode, encode } from '@ipld/dag-cbor'
 import { CID } from 'multiformats/cid'
 import type { PeerId } from '../core/peer.ts'
-import type { Table } from '../core/ports.ts'
+import type { Table, TableOperation } from '../core/ports.ts'
 import { cidOfKey, decodePin, encodePin, type Pin } from './pin.ts'
 import type { Roots } from './words.ts'
 
@@ -31,8 +31,17 @@ export interface Held {
   askedAtMs: number | undefined
 }
 
+/** A wish on its way to the records, and what was here before it. */
+export interface Telling {
+  readonly key: string
+  readonly id: string
+  readonly before: Pin | undefined
+  readonly hadRoot: boolean
+}
+
 const heldPrefix = 'held/'
 const keptPrefix = 'kept/'
+const tellingPrefix = 'telling/'
 /** The code point after the slash. */
 const after = (prefix: string) => `${prefix.slice(0, -1)}0`
 
@@ -42,6 +51,8 @@ export class Holdings {
   readonly #capacity: number
   readonly #held = new Map<string, Held>()
   readonly #kept = new Map<string, Pin>()
+  /** By id, wishes whose telling ended with the last process: whether they were written is not known. */
+  readonly #interrupted = new Map<string, Telling>()
   /** Keys whose roots are being let go. */
   readonly #goingOut = new Set<string>()
   #usedBytes = 0
@@ -60,6 +71,11 @@ export class Holdings {
     }
     for (const [row, bytes] of this.#table.range({ from: keptPrefix, to: after(keptPrefix) }))
       this.#kept.set(row.slice(keptPrefix.length), decodePin(bytes))
+    for (const [row, bytes] of this.#table.range({ from: tellingPrefix, to: after(tellingPrefix) })) {
+      const [key, pin, hadRoot] = decode(bytes) as [string, Uint8Array | null, boolean]
+      const id = row.slice(tellingPrefix.length)
+      this.#interrupted.set(id, { key, id, before: pin ? decodePin(pin) : undefined, hadRoot })
+    }
   }
 
   /** Reads what the table has. What was about to be kept, or let go, when the process ended is not kept. */
@@ -68,6 +84,8 @@ export class Holdings {
     const gone = [...holdings.#kept.keys()].filter((key) => !deps.roots.has(cidOfKey(key)))
     for (const key of gone) holdings.#kept.delete(key)
     await deps.table.write(gone.map((key) => ({ delete: keptPrefix + key })))
+    for (const telling of [...holdings.#interrupted.values()])
+      if (!holdings.kept(telling.key)) await holdings.told(telling)
     return holdings
   }
 
@@ -148,12 +166,14 @@ export class Holdings {
     return [...this.#kept.keys()]
   }
 
-  /** Durable when it resolves; the root must be there. */
-  async keep(key: string, pin: Pin): Promise<void> {
+  /** Durable when it resolves; the root must be there. While there is `telling`, it is not certain that others know of it. */
+  async keep(key: string, pin: Pin, telling?: Telling): Promise<void> {
     const before = this.#kept.get(key)
     this.#kept.set(key, pin)
     try {
-      await this.#table.write([{ put: keptPrefix + key, value: encodePin(pin) }])
+      const row = telling && encode([key, telling.before ? encodePin(telling.before) : null, telling.hadRoot])
+      const more = telling && row ? [{ put: tellingPrefix + telling.id, value: row }] : []
+      await this.#table.write([{ put: keptPrefix + key, value: encodePin(pin) }, ...more])
     } catch (error) {
       // What was wished and failed must not be told from memory.
       if (this.#kept.get(key) === pin && before) this.#kept.set(key, before)
@@ -162,12 +182,20 @@ export class Holdings {
     }
   }
 
+  /** Wishes of a pin that were being told when the last process ended. */
+  interrupted(key: string): readonly Telling[] {
+    return [...this.#interrupted.values()].filter((telling) => telling.key === key)
+  }
+
+  /** A wish has been written. */
+  async told({ id }: Telling): Promise<void> {
+    this.#interrupted.delete(id)
+    await this.#table.write([{ delete: tellingPrefix + id }])
+  }
+
   /** Takes back a wish that was kept and could not be told: what was here before stays, and nothing more. */
-  async unwish(
-    key: string,
-    id: string,
-    { before, hadRoot }: { before: Pin | undefined; hadRoot: boolean },
-  ): Promise<void> {
+  async unwish({ key, id, before, hadRoot }: Telling): Promise<void> {
+    this.#interrupted.delete(id)
     const now = this.#kept.get(key)
     if (!now) return
     const wishes = new Map([...(before?.wishes ?? []), ...now.wishes].map((wish) => [wish.id, wish]))
@@ -175,10 +203,11 @@ export class Holdings {
     const left = { ...now, wishes: [...wishes.values()] }
     // In memory whatever the disk says: a full one is often why it failed. What nobody wishes for is let go of later then.
     this.#kept.set(key, left)
-    if (wishes.size > 0) return await this.#table.write([{ put: keptPrefix + key, value: encodePin(left) }])
-    if (!hadRoot) return await this.unkeep(key)
-    this.#kept.delete(key)
-    await this.#table.write([{ delete: keptPrefix + key }])
+    const row = keptPrefix + key
+    if (wishes.size === 0 && !hadRoot) await this.unkeep(key)
+    else if (wishes.size === 0) this.#kept.delete(key)
+    const rest: TableOperation = wishes.size > 0 ? { put: row, value: encodePin(left) } : { delete: row }
+    await this.#table.write([rest, { delete: tellingPrefix + id }])
   }
 
   /** Drops this peer's own copy, unless it is a holder. */

@@ -38,13 +38,16 @@ export interface KeeperDeps extends TellingDeps, ProofDeps {
 
 const seenRow = 'seen'
 
+/** By key, when this peer had last been asked to hold it: who was asked since then is counted on again. */
+type Releases = Map<string, number | undefined>
+
 export class KeeperWorker implements Worker {
   readonly name = 'comparing what is here with the pins'
   readonly #deps: KeeperDeps
   /** Keys that somebody has told this peer to release. */
-  #toRelease = new Set<string>()
+  #toRelease: Releases = new Map()
   /** Keys that others shall hold and could not prove to have: they stay, and the others are asked again. */
-  readonly #unproven = new Set<string>()
+  readonly #unproven: Releases = new Map()
   #provenAtMs = Number.NEGATIVE_INFINITY
   #checkedAtMs: number | undefined
   #untold = 0
@@ -80,7 +83,8 @@ export class KeeperWorker implements Worker {
 
   release(keys: readonly string[]): void {
     const { holdings } = this.#deps
-    for (const key of keys) if (holdings.get(key) || holdings.kept(key)) this.#toRelease.add(key)
+    for (const key of keys)
+      if (holdings.get(key) || holdings.kept(key)) this.#toRelease.set(key, holdings.get(key)?.askedAtMs)
     if (this.#toRelease.size > 0) this.wake()
   }
 
@@ -89,11 +93,11 @@ export class KeeperWorker implements Worker {
     const nowMs = clock.monotonicMs()
     if (nowMs - this.#provenAtMs >= times.proofAgainMs) {
       this.#provenAtMs = nowMs
-      this.release([...this.#unproven])
+      for (const [key, askedAtMs] of this.#unproven) this.#toRelease.set(key, askedAtMs)
       this.#unproven.clear()
     }
     const released = this.#toRelease
-    this.#toRelease = new Set()
+    this.#toRelease = new Map()
     await this.#check([...released], signal)
     if (this.#checkedAtMs === undefined || nowMs - this.#checkedAtMs >= times.keeperEveryMs) {
       this.#checkedAtMs = nowMs
@@ -112,8 +116,9 @@ export class KeeperWorker implements Worker {
   /** True if nothing is lost when this peer's copy of a pin goes: nobody wishes for it, or all who shall hold it prove now that they do. */
   async isSpare(key: string, { signal }: Abortable = {}): Promise<boolean> {
     const told = (await askDrivers(this.#deps, [key], { signal })).get(key)
-    const pin = pinOf(await this.#deps.records.get(key, { signal }))
-    return pin !== undefined && (await this.#isProven(pin, told, signal))
+    const record = await this.#deps.records.get(key, { strict: true, signal })
+    const pin = pinOf(record)
+    return pin !== undefined && !record.stale && (await this.#isProven(pin, told, signal))
   }
 
   async #isProven(pin: Pin, told: Told | undefined, signal: AbortSignal | undefined): Promise<boolean> {
@@ -149,12 +154,12 @@ export class KeeperWorker implements Worker {
   }
 
   /** What is kept here, and what is held and nobody has asked for lately. */
-  #doubtful(nowMs: number): string[] {
+  #doubtful(nowMs: number): [key: string, askedAtMs: number | undefined][] {
     const { holdings } = this.#deps
-    const held = [...holdings.all()].filter(
-      ({ askedAtMs }) => askedAtMs === undefined || nowMs - askedAtMs > times.pinsConfirmedMs,
-    )
-    return [...new Set([...holdings.keptKeys(), ...held.map(({ key }) => key)])]
+    const keys = new Set(holdings.keptKeys())
+    for (const { key, askedAtMs } of holdings.all())
+      if (askedAtMs === undefined || nowMs - askedAtMs > times.pinsConfirmedMs) keys.add(key)
+    return [...keys].map((key) => [key, holdings.get(key)?.askedAtMs])
   }
 
   async #tellUntold(signal: AbortSignal): Promise<void> {
@@ -172,14 +177,18 @@ export class KeeperWorker implements Worker {
     }
   }
 
-  async #check(keys: string[], signal: AbortSignal): Promise<void> {
-    for (let at = 0; at < keys.length; at += limits.pinsCarried) {
-      const part = keys.slice(at, at + limits.pinsCarried)
-      const told = await askDrivers(this.#deps, part, { signal })
-      for (const key of part) {
+  async #check(
+    releases: (readonly [key: string, askedAtMs: number | undefined])[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    for (let at = 0; at < releases.length; at += limits.pinsCarried) {
+      const part = releases.slice(at, at + limits.pinsCarried)
+      const keys = part.map(([key]) => key)
+      const told = await askDrivers(this.#deps, keys, { signal })
+      for (const [key, askedAtMs] of part) {
         signal.throwIfAborted()
         try {
-          await this.#checkOne(key, told.get(key), signal)
+          await this.#checkOne(key, { told: told.get(key), askedAtMs }, signal)
         } catch (error) {
           signal.throwIfAborted()
           this.#deps.log.debug(`${key} was not compared with its record: ${sentenceOf(error)}`)
@@ -188,42 +197,61 @@ export class KeeperWorker implements Worker {
     }
   }
 
-  async #checkOne(key: string, told: Told | undefined, signal: AbortSignal): Promise<void> {
+  async #checkOne(
+    key: string,
+    { told, askedAtMs }: { told: Told | undefined; askedAtMs: number | undefined },
+    signal: AbortSignal,
+  ): Promise<void> {
     const { membership, holdings, records } = this.#deps
     const { self } = membership
     const held = holdings.get(key)
     const kept = holdings.kept(key)
-    const askedAtMs = held?.askedAtMs
     const says = told && decodePinOf(key, told.pin)
     if (says && held) await holdings.heard(held, says)
     const isNeeded = !held || (says?.wishes.length && says.holders.includes(self))
     if (says && isNeeded && (!kept || isWished(kept, says, self))) return
-    // Others may know better than whoever answered.
-    const record = await records.get(key, { signal })
+    // Others may know better than whoever answered. What only stand-ins and few owners say may be old.
+    const record = await records.get(key, { strict: true, signal })
     const pin = pinOf(record)
+    if (record.stale && pin?.wishes.length !== 0) return void this.#unproven.set(key, askedAtMs)
+    if (kept && (await this.#resolve(key, pin))) return
     if (!pin && record.siblings.length === 0) return await this.#restore(key, record, signal)
     // A value of another version may wish for it in a way that this program does not know.
     if (!pin && record.siblings.some(({ value }) => value)) return
-    // A wish that nobody has ended was never written: whoever made it could not reach the owners.
+    // A wish that was written and that nobody has ended is lost: whoever had it has gone, and took it along.
     if (kept && pin && !isWished(kept, pin, self) && isWished(kept, mergePins(pin, kept), self)) {
       const wished = { ...mergePins(pin, kept), holders: pin.holders }
       await records.put(key, encodePin(wished), { context: record.context, signal })
       return
     }
     const isUnwished = kept && !isWished(kept, pin, self)
-    const isUnneeded = held && (!pin || mayDrop(self, pin, told?.enough ?? false))
+    // Who was asked meanwhile to hold it has said yes, and is counted on.
+    const isFree = held !== undefined && held.askedAtMs === askedAtMs
+    const isUnneeded = isFree && (!pin || mayDrop(self, pin, told?.enough ?? false))
     // Others may be whole a little later: whoever told this peer to let go does not tell it again.
-    if (held && pin && !isUnneeded && !pin.holders.includes(self)) this.#unproven.add(key)
+    if (isFree && pin && !isUnneeded && !pin.holders.includes(self)) this.#unproven.set(key, askedAtMs)
     if (!isUnwished && !isUnneeded) return
     // A copy that stays for one reason may lose the other; the last one goes only when others prove that they have theirs.
     const isLast = (isUnwished || !kept) && (isUnneeded || !held)
-    if (isLast && pin && !(await this.#isProven(pin, told, signal))) return void this.#unproven.add(key)
+    if (isLast && pin && !(await this.#isProven(pin, told, signal))) return void this.#unproven.set(key, askedAtMs)
     if (isUnwished && holdings.kept(key) === kept) {
       await holdings.unkeep(key)
       this.#deps.onLetGo()
     }
-    // Who was asked meanwhile to hold it has said yes, and is counted on.
     if (isUnneeded && held.askedAtMs === askedAtMs) await this.#drop(held)
+  }
+
+  /** What became of wishes that were being told when the process ended. True if one was not, and is taken back. */
+  async #resolve(key: string, pin: Pin | undefined): Promise<boolean> {
+    const { holdings } = this.#deps
+    let isTakenBack = false
+    for (const telling of holdings.interrupted(key)) {
+      const isWritten = [...(pin?.wishes ?? []), ...(pin?.ended ?? [])].some(({ id }) => id === telling.id)
+      if (isWritten) await holdings.told(telling)
+      else await holdings.unwish(telling)
+      isTakenBack ||= !isWritten
+    }
+    return isTakenBack
   }
 
   async #drop(held: Held): Promise<void> {

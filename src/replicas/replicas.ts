@@ -28,6 +28,7 @@ import {
   elsewhereOf,
   encodePin,
   endOf,
+  mergePins,
   type Pin,
   pinKey,
   pinOf,
@@ -148,19 +149,20 @@ class OpenReplicas implements Replicas {
     const id = Buffer.from(random.bytes(wishIdBytes)).toString('base64url')
     const endsMs = expiresMs === undefined ? undefined : Math.max(0, Math.round(this.#parts.time.atMs(expiresMs)))
     const wish = { id, by: membership.self, copies, expiresMs: endsMs, elsewhere }
-    const [before, hadRoot] = [holdings.kept(key), roots.has(cid)]
-    // First here: should the process end before the record is written, it is told again later. The row comes before its root,
-    // or the root would be taken for an import, which wishes for something else.
-    await holdings.keep(key, withWish(before, cid, sizeBytes, wish))
+    const telling = { key, id, before: holdings.kept(key), hadRoot: roots.has(cid) }
+    // First here: should the process end before it is known that the record was written, that is found out later. The row comes
+    // before its root, or the root would be taken for an import, which wishes for something else.
+    await holdings.keep(key, withWish(telling.before, cid, sizeBytes, wish), telling)
     try {
-      if (!hadRoot) await roots.add(cid)
+      if (!telling.hadRoot) await roots.add(cid)
       const record = await this.#recordFor(key, signal)
       const pin = withWish(pinOf(record), cid, sizeBytes, wish)
       await this.#parts.records.put(key, encodePin(pin), { context: record.context, signal })
+      await holdings.told(telling).catch((error: unknown) => this.#parts.log.debug(sentenceOf(error)))
       return this.#statusOf(pin, undefined)
     } catch (error) {
       // Who is told that it failed does not expect it to come true later, after somebody has unpinned the same.
-      await holdings.unwish(key, id, { before, hadRoot }).catch((failure: unknown) => {
+      await holdings.unwish(telling).catch((failure: unknown) => {
         this.#parts.log.warn(`that ${cid} is not pinned could not be noted: ${sentenceOf(failure)}`)
       })
       throw error
@@ -185,13 +187,22 @@ class OpenReplicas implements Replicas {
   async unpin(cid: CID, { signal }: Abortable = {}): Promise<boolean> {
     const { records, time, keeper, holdings } = this.#parts
     const key = pinKey(cid)
-    const record = await records.get(key, { signal })
-    const pin = pinOf(record)
-    const isKept = holdings.kept(key) !== undefined
-    if (pin && pin.wishes.length > 0) {
-      const ended = withoutWishes(pin, () => true, time.nowMs())
+    // What stand-ins lack says nothing, and what few owners have is ended as far as it is seen.
+    const record = await records.get(key, { strict: true, signal })
+    const [pin, kept] = [pinOf(record), holdings.kept(key)]
+    if (!pin && record.stale)
+      throw new ReplicasError(
+        'PINS_UNREACHED',
+        `too few of those who know whether ${cid} is pinned answer; try again when they are back`,
+        { retryable: true },
+      )
+    // Of a wish that this peer keeps the others may not know yet, and must not hear later.
+    const known = pin && kept ? mergePins(pin, kept) : (pin ?? kept)
+    if (!known || (known.wishes.length === 0 && !kept)) return false
+    if (known.wishes.length > 0) {
+      const ended = withoutWishes(known, () => true, time.nowMs())
       await records.put(key, encodePin(ended), { context: record.context, signal })
-    } else if (!isKept) return false
+    }
     await holdings.unkeep(key)
     keeper.release([key])
     return true

@@ -20,7 +20,11 @@ export interface PinRecord {
 
 /** The records of the cluster, as replicas need them. */
 export interface PinRecords {
-  get(key: string, options?: Abortable): Promise<PinRecord & { stale?: boolean; acks: number; wanted: number }>
+  /** `strict`: only owners count, and `stale` says that they were too few. */
+  get(
+    key: string,
+    options?: Abortable & { strict?: boolean },
+  ): Promise<PinRecord & { stale?: boolean; acks: number; wanted: number }>
   /** Succeeds with one durable copy. */
   put(
     key: string,
@@ -172,7 +176,7 @@ export interface Replicas extends AsyncDisposable {
    * When it throws, nothing more is kept than before, but for what records say of writes that failed. Throws COPIES_INVALID.
    */
   pin(cid: CID, options: PinOptions): Promise<PinStatus>
-  /** Nobody need keep it any more. False if no record says that it is kept. */
+  /** Nobody need keep it any more. False if no record says that it is kept. Throws PINS_UNREACHED when that is not known. */
   unpin(cid: CID, options?: Abortable): Promise<boolean>
   /**
    * Drops the copy that `pin` keeps here; this peer may still be a holder. False if those that shall hold it could not prove

@@ -584,22 +584,44 @@ test('a wish that a failed one would have replaced stands, and so does a root th
   assert.equal((await world.status(imported))?.held, 3)
 })
 
-test('a wish that was kept here when the process ended is told later, even if the same was unpinned before', async () => {
+test('a wish whose telling a crash cut short is taken back if it was not written, and stands if it was', async () => {
   await using world = await World.of(names)
-  const { dag } = await held(world)
-  assert.ok(await world.run(world.peer('B').replicas.unpin(dag.root)))
-  await world.rest()
+  const [unwritten, written] = [world.dag(), world.dag()]
+  const { table } = world.peer('A')
   world.records.slowly = () => new Promise(() => {})
-  void world.pin('A', dag, { copies: 2 }).catch(() => {})
+  void world.pin('A', unwritten).catch(() => {})
   await world.rest(1_000)
   world.records.slowly = undefined
+  const write = world.records.write.bind(world.records)
+  world.records.write = (...record) => {
+    write(...record)
+    table.failWrites = new Error('the power goes out')
+    world.records.write = write
+  }
+  await world.pin('A', written, { copies: 2 })
+  table.failWrites = undefined
   await world.restart('A')
   await world.rest(hourMs)
-  assert.equal((await world.status(dag))?.held, 2)
-  assert.ok(world.peer('A').store.pins.get(dag.root))
-  assert.ok(await world.run(world.peer('B').replicas.unpin(dag.root)))
+  assert.equal(await world.status(unwritten), undefined)
+  assert.equal(world.peer('A').store.pins.get(unwritten.root), undefined)
+  assert.equal((await world.status(written))?.held, 2)
+  assert.ok((await world.holders(written)).includes('A'))
+})
+
+test('what stand-ins lack ends no pin, and no copy goes for it', async () => {
+  await using world = await World.of(names)
+  const { dag, holders } = await held(world)
+  const { writes } = world.records
+  world.records.isSloppy = true
+  const failure = await failureOf(world.run(world.peer('A').replicas.unpin(dag.root)))
+  assert.equal(failure.code, 'PINS_UNREACHED')
+  await world.restart('B')
   await world.rest(hourMs)
-  assert.deepEqual(await world.holders(dag), [])
+  world.records.isSloppy = false
+  assert.equal(world.records.writes, writes)
+  assert.deepEqual(world.named(dag), holders)
+  assert.equal((await world.status(dag))?.held, 3)
+  assert.ok(await world.run(world.peer('A').replicas.unpin(dag.root)))
 })
 
 test('who is asked to hold it again while it makes sure that it may drop it keeps it', async () => {
