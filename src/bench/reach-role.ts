@@ -19,7 +19,7 @@ import { openStore, type Store } from '../store/open.ts'
 import { answerParent } from './role.ts'
 
 export type ReachCommand =
-  | { do: 'open'; directory: string; listen: string[]; bootstrap: string[]; identity?: string }
+  | { do: 'open'; directory: string; listen: string[]; bootstrap: string[]; identity?: string; announce?: string[] }
   /** Waits until it has a place at a relay. */
   | { do: 'place' }
   /** The first block of a peer, on a new connection or on the one that there is. */
@@ -60,7 +60,8 @@ answerParent<ReachCommand, ReachAnswer>(async (command) => {
   return { seconds, peer: own.network.self, addresses: own.network.addresses().map(withoutPeer) }
 })
 
-async function open({ directory, listen, bootstrap, identity }: ReachCommand & { do: 'open' }): Promise<ReachAnswer> {
+async function open(command: ReachCommand & { do: 'open' }): Promise<ReachAnswer> {
+  const { directory, listen, bootstrap, identity, announce = [] } = command
   const common = { clock, random: systemRandom, log: silentLog }
   store ??= await openStore({ ...common, linksOf }, { directory })
   const own = identity ? new Uint8Array(Buffer.from(identity, 'base64')) : newIdentity()
@@ -73,6 +74,7 @@ async function open({ directory, listen, bootstrap, identity }: ReachCommand & {
       network: { kind: 'private', secrets: secretsOf({ kind: 'member', bytes: new Uint8Array(32).fill(1) }) },
       mdns: false,
       upnp: false,
+      announce,
       relay: { alwaysRelay: listen.length > 0, relayRate: 0 },
     },
   )

@@ -6,7 +6,7 @@ import { systemClock } from '../base/clock.ts'
 import type { ReachAnswer, ReachCommand } from './reach-role.ts'
 import type { BenchOptions, BenchResult, Figure } from './report.ts'
 import { Role } from './role.ts'
-import { openSlowLine } from './slow-line.ts'
+import { freePort, openSlowLine } from './slow-line.ts'
 
 /** Of a round trip from one end to the other: each of the two lines to the relay makes up a half. */
 const roundTripMs = 100
@@ -48,10 +48,18 @@ async function openRelay(relay: Peer, directory: string, listen = anyPort, ident
 async function overSlowLines({ directory, signal }: BenchOptions): Promise<{ warm: number; cold: number }> {
   using relay: Peer = new Role('reach-role', signal)
   using hidden: Peer = new Role('reach-role', signal)
-  const { port, peer } = await openRelay(relay, join(directory, 'slow-relay'))
+  const port = await freePort()
   const oneWayMs = roundTripMs / 4
   await using near = await openSlowLine(port, { oneWayMs })
   await using far = await openSlowLine(port, { oneWayMs })
+  // It tells nobody of the quick way to it.
+  const { peer = '' } = await relay.ask({
+    do: 'open',
+    directory: join(directory, 'slow-relay'),
+    listen: [`/ip4/127.0.0.1/tcp/${port}`],
+    bootstrap: [],
+    announce: [`/ip4/127.0.0.1/tcp/${near.port}`],
+  })
   const by = (line: { port: number }) => `/ip4/127.0.0.1/tcp/${line.port}/p2p/${peer}`
   await hidden.ask({ do: 'open', directory: join(directory, 'slow-hidden'), listen: [], bootstrap: [by(far)] })
   const placed = await hidden.ask({ do: 'place' })

@@ -28,6 +28,16 @@ export async function openSlowLine(target: number, { oneWayMs }: { oneWayMs: num
   }
 }
 
+/** A port that nobody listens on now. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as { port: number }
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
 function delay(from: Socket, to: Socket, oneWayMs: number, openMs: number, sockets: Set<Socket>): void {
   sockets.add(from)
   // Timers that are due together may fire in any order: each takes what is first in line.

@@ -9,7 +9,14 @@ import type { Log } from '../base/log.ts'
 import { limits, times } from '../core/limits.ts'
 import type { PeerId, PeerInfo } from '../core/peer.ts'
 import type { Channel, Connected, HandlerOptions, Network } from '../core/ports.ts'
-import { bareAddress, dialableAddresses, libp2pPeerId, parseAddress, peerOfAddress } from './addresses.ts'
+import {
+  bareAddress,
+  dialableAddresses,
+  libp2pPeerId,
+  parseAddress,
+  peerOfAddress,
+  relayOfAddress,
+} from './addresses.ts'
 import { StreamChannel } from './channel.ts'
 import { early } from './early.ts'
 import { NetError } from './errors.ts'
@@ -78,9 +85,9 @@ export class Libp2pNetwork implements Network {
   async open(peer: PeerId | PeerInfo, protocols: string[], options: Abortable = {}): Promise<Channel> {
     const info = typeof peer === 'string' ? { peer, addresses: [] } : peer
     const before = this.#best(libp2pPeerId(info.peer))
-    const connection = before ?? (await this.#dial(info, options))
+    const connection = await this.#dial(info, options)
     try {
-      const isNew = before === undefined && !connection.direct
+      const isNew = connection !== before && !connection.direct
       return await this.#openOn(connection, isNew ? await this.#agreed(info.peer, protocols) : protocols, options)
     } catch (error) {
       // A connection may have died without anybody noticing until now; one that is gone is worth a second dial.
@@ -182,10 +189,18 @@ export class Libp2pNetwork implements Network {
   async #dial({ peer, addresses }: PeerInfo, options: Abortable): Promise<Connection> {
     const id = libp2pPeerId(peer)
     const open = this.#best(id)
-    if (open) return open
+    if (open && !open.limits) return open
     const stored = await this.#node.peerStore.get(id).catch(() => undefined)
     const known = stored?.addresses.map(({ multiaddr }) => multiaddr.toString()) ?? []
-    return await this.#dialAddresses(dialableAddresses(peer, [...addresses, ...known]), peer, options)
+    const dialable = dialableAddresses(peer, [...addresses, ...known])
+    if (!open) return await this.#dialAddresses(dialable, peer, options)
+    // What a relay of strangers lets through is too little for us: better a connection of our own, if that is possible.
+    const direct = dialable.filter((address) => relayOfAddress(address) === undefined)
+    if (direct.length === 0) return open
+    return await this.#dialAddresses(direct, peer, options).catch(() => {
+      options.signal?.throwIfAborted()
+      return open
+    })
   }
 
   // Of several connections a direct one, and rather any than one on which a relay lets only little through.

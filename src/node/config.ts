@@ -77,7 +77,8 @@ const zoneName = /^[\p{L}\p{N}][\p{L}\p{N} ._-]*$/u
 export const configKeys: KeyDocs = {
   listen: {
     fallback: ['/ip4/0.0.0.0/tcp/4101'],
-    explain: 'multiaddrs to listen on for other peers; port 0 takes a free one, /p2p-circuit alone only relays',
+    explain:
+      'multiaddrs to listen on for other peers; port 0 takes a free one; /p2p-circuit alone: none, others come through relays',
     parse: (value) => textList(value).filter((address) => address !== '/p2p-circuit'),
   },
   api: { fallback: '127.0.0.1:5101', explain: 'HOST:PORT of the HTTP API, loopback only', parse: hostPort },

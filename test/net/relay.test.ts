@@ -205,6 +205,10 @@ test('in the open network a relay lets through little, and says so', async () =>
   await until('it has a place', () => relayed(here).length > 0)
   await guest.network.connect(relayed(here)[0]!)
   await assert.rejects(guest.network.open(here.network.self, ['/test/echo']), { message: /relay of strangers/ })
+  // One that can be dialed is dialed, though there is a connection.
+  await echo(guest)
+  const info = { peer: guest.network.self, addresses: guest.network.addresses() }
+  assert.equal(await roundTrip(await here.network.open(info, ['/test/echo'])), 100_000)
 })
 
 test('a peer that others dialed back is direct, relays, and says so; one that is alone does not know', async () => {
