@@ -128,6 +128,6 @@ async function accepted(localPort: number, host: string | undefined, signal: Abo
 }
 
 // Somebody listens there, or has it for one connection alone, or has just had a connection to the same place from there.
-function isTaken(error: unknown): boolean {
+export function isTaken(error: unknown): boolean {
   return ['EADDRINUSE', 'EADDRNOTAVAIL', 'EACCES'].includes(codeOf(error) ?? '')
 }

@@ -17,7 +17,7 @@ import { libp2pPeerId, relayOfAddress } from './addresses.ts'
 import { StreamChannel } from './channel.ts'
 import { type Interfaces, machineInterfaces } from './dial-order.ts'
 import { NetError } from './errors.ts'
-import type { PortTcp } from './port-tcp.ts'
+import { isTaken, type PortTcp } from './port-tcp.ts'
 import { answerPunch, type Punched, type PunchSide, type PunchStarter, punchProtocol, startPunch } from './punch.ts'
 import { plausibleAddresses, tcpEndpoint } from './punch-addresses.ts'
 
@@ -62,9 +62,9 @@ export class Puncher {
   readonly #seen = new WeakMap<Connection, Multiaddr>()
   readonly #attempts = new Lru<PeerId, Attempts>(limits.punchPeersRemembered)
   readonly #answers = new Lru<PeerId, number[]>(limits.punchPeersRemembered)
-  readonly #starting = new Set<PeerId>()
+  readonly #starting = new Map<PeerId, AbortController>()
   readonly #answering = new Map<PeerId, AbortController>()
-  readonly #dials = new Map<string, Promise<void>>()
+  readonly #dials = new Map<string, { peer: PeerId; controller: AbortController; done: Promise<void> }>()
   readonly #ending = new Set<Connection>()
   #cancelTimer = () => {}
 
@@ -124,8 +124,8 @@ export class Puncher {
   }
 
   async #begin(peer: PeerId, connection: Connection): Promise<void> {
-    this.#starting.add(peer)
     const { controller, detach } = linkedController(this.#stop.signal)
+    this.#starting.set(peer, controller)
     const onClose = () => controller.abort(new NetError('DIAL_FAILED', 'the relayed connection has closed'))
     connection.addEventListener('close', onClose)
     try {
@@ -155,12 +155,14 @@ export class Puncher {
   // given up the try before, which is then worth nothing here either.
   async #answer(stream: Stream, connection: Connection): Promise<void> {
     const peer = peerOf(connection)
-    this.#answering.get(peer)?.abort(new NetError('DIAL_FAILED', 'the other side tries anew'))
-    const wrong = connection.direct || connection.direction !== 'outbound'
-    if (wrong || this.#answering.size >= limits.punchesAnsweredMax || !this.#mayAsk(peer)) {
+    const wrong = connection.direct || connection.direction !== 'outbound' || this.#leads(peer)
+    const full = this.#answering.size >= limits.punchesAnsweredMax && !this.#answering.has(peer)
+    if (wrong || full || !this.#mayAsk(peer)) {
       stream.abort(new NetError('DIAL_FAILED', 'not now'))
       return
     }
+    this.#answering.get(peer)?.abort(new NetError('DIAL_FAILED', 'the other side tries anew'))
+    this.#giveWay(peer)
     const { controller, detach } = linkedController(this.#stop.signal)
     this.#answering.set(peer, controller)
     const channel = new StreamChannel(stream, peer)
@@ -173,6 +175,22 @@ export class Puncher {
       detach()
       if (this.#answering.get(peer) === controller) this.#answering.delete(peer)
     }
+  }
+
+  // Two that have called each other at once would both start, and both be servers: the one with the lesser id leads.
+  #leads(peer: PeerId): boolean {
+    return this.#starting.has(peer) && this.#node.peerId.toString() < peer
+  }
+
+  #giveWay(peer: PeerId): void {
+    if (!this.#starting.has(peer)) return
+    const reason = new NetError('DIAL_FAILED', 'the other side leads')
+    this.#starting.get(peer)?.abort(reason)
+    for (const [key, dial] of this.#dials)
+      if (dial.peer === peer) {
+        this.#dials.delete(key)
+        dial.controller.abort(reason)
+      }
   }
 
   #mayAsk(peer: PeerId): boolean {
@@ -248,17 +266,18 @@ export class Puncher {
   #dialOn(peer: PeerId, to: Multiaddr, how: Dialing): Promise<void> {
     const key = `${how.localPort} ${to}`
     const running = this.#dials.get(key)
-    if (running) return running
+    if (running) return running.done
     const { controller, detach } = linkedController(this.#stop.signal)
     const tooLong = new NetError('DIAL_FAILED', 'no answer in time')
     const cancel = this.#clock.timer(times.punchHoldMs, () => controller.abort(tooLong))
-    const dial = this.#dialOne(peer, to, { ...how, signal: controller.signal }).finally(() => {
+    const dial = { peer, controller, done: this.#dialOne(peer, to, { ...how, signal: controller.signal }) }
+    dial.done = dial.done.finally(() => {
       cancel()
       detach()
-      this.#dials.delete(key)
+      if (this.#dials.get(key) === dial) this.#dials.delete(key)
     })
     this.#dials.set(key, dial)
-    return dial
+    return dial.done
   }
 
   // Refused: its NAT lets everybody in, and the other side is not dialing at this moment. When both are like that and near,
@@ -274,9 +293,9 @@ export class Puncher {
         return
       } catch (error) {
         signal.throwIfAborted()
-        // A port in use is one at which we wait for somebody else.
+        // A port in use is one at which we wait for somebody else, or have just given up the same.
         if (codeOf(error) === 'ECONNREFUSED') refusals++
-        else if (codeOf(error) !== 'EADDRINUSE') throw error
+        else if (!isTaken(error)) throw error
       }
       await sleep(this.#clock, times.punchRefusedMs * 2 ** Math.min(refusals, limits.punchRefusalsMax), signal)
     }
