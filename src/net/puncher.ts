@@ -43,9 +43,11 @@ interface Seen {
   localPort: number
 }
 
+type Role = 'client' | 'server'
+
 interface Dialing {
   localPort: number
-  role: 'client' | 'server'
+  role: Role
 }
 
 // Peers of one machine have better ways to meet, and a stranger must not send us to the programs that run on it.
@@ -64,7 +66,7 @@ export class Puncher {
   readonly #answers = new Lru<PeerId, number[]>(limits.punchPeersRemembered)
   readonly #starting = new Map<PeerId, AbortController>()
   readonly #answering = new Map<PeerId, AbortController>()
-  readonly #dials = new Map<string, { peer: PeerId; controller: AbortController; done: Promise<void> }>()
+  readonly #dials = new Map<string, { role: Role; done: Promise<void> }>()
   readonly #ending = new Set<Connection>()
   #cancelTimer = () => {}
 
@@ -162,7 +164,7 @@ export class Puncher {
       return
     }
     this.#answering.get(peer)?.abort(new NetError('DIAL_FAILED', 'the other side tries anew'))
-    this.#giveWay(peer)
+    this.#starting.get(peer)?.abort(new NetError('DIAL_FAILED', 'the other side leads'))
     const { controller, detach } = linkedController(this.#stop.signal)
     this.#answering.set(peer, controller)
     const channel = new StreamChannel(stream, peer)
@@ -180,17 +182,6 @@ export class Puncher {
   // Two that have called each other at once would both start, and both be servers: the one with the lesser id leads.
   #leads(peer: PeerId): boolean {
     return this.#starting.has(peer) && this.#node.peerId.toString() < peer
-  }
-
-  #giveWay(peer: PeerId): void {
-    if (!this.#starting.has(peer)) return
-    const reason = new NetError('DIAL_FAILED', 'the other side leads')
-    this.#starting.get(peer)?.abort(reason)
-    for (const [key, dial] of this.#dials)
-      if (dial.peer === peer) {
-        this.#dials.delete(key)
-        dial.controller.abort(reason)
-      }
   }
 
   #mayAsk(peer: PeerId): boolean {
@@ -262,19 +253,23 @@ export class Puncher {
   }
 
   // A dial goes on from one try to the next: a NAT remembers where a connection began, and takes a new beginning at the
-  // same ports for a forgery if the other side was first.
+  // same ports for a forgery if the other side was first. Only its role may change, until it has connected.
   #dialOn(peer: PeerId, to: Multiaddr, how: Dialing): Promise<void> {
     const key = `${how.localPort} ${to}`
     const running = this.#dials.get(key)
-    if (running) return running.done
+    if (running) {
+      running.role = how.role
+      return running.done
+    }
     const { controller, detach } = linkedController(this.#stop.signal)
     const tooLong = new NetError('DIAL_FAILED', 'no answer in time')
     const cancel = this.#clock.timer(times.punchHoldMs, () => controller.abort(tooLong))
-    const dial = { peer, controller, done: this.#dialOne(peer, to, { ...how, signal: controller.signal }) }
-    dial.done = dial.done.finally(() => {
+    const dial = { role: how.role, done: Promise.resolve() }
+    const roleNow = () => dial.role
+    dial.done = this.#dialOne(peer, to, { ...how, roleNow, signal: controller.signal }).finally(() => {
       cancel()
       detach()
-      if (this.#dials.get(key) === dial) this.#dials.delete(key)
+      this.#dials.delete(key)
     })
     this.#dials.set(key, dial)
     return dial.done
@@ -285,15 +280,15 @@ export class Puncher {
   async #dialOne(
     peer: PeerId,
     to: Multiaddr,
-    { localPort, role, signal }: Dialing & { signal: AbortSignal },
+    { localPort, roleNow, signal }: { localPort: number; roleNow: () => Role; signal: AbortSignal },
   ): Promise<void> {
-    for (let refusals = 0; role === 'client' || refusals < limits.punchRefusalsMax; ) {
+    for (let refusals = 0; roleNow() === 'client' || refusals < limits.punchRefusalsMax; ) {
       try {
-        await this.#tcp.dialFrom(localPort, to, { role, signal })
+        await this.#tcp.dialFrom(localPort, to, { roleNow, signal })
         return
       } catch (error) {
         signal.throwIfAborted()
-        // A port in use is one at which we wait for somebody else, or have just given up the same.
+        // A port in use is one at which we wait for somebody else.
         if (codeOf(error) === 'ECONNREFUSED') refusals++
         else if (!isTaken(error)) throw error
       }
