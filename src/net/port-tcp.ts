@@ -48,18 +48,18 @@ export class PortTcp {
 
   /**
    * Dials an address with `/p2p/` tail from this local port. As `server` this side waits for the other to speak first in
-   * everything above TCP: two that dialed each other at once must agree about that.
+   * everything above TCP: two that dialed each other at once must agree about that, at the latest when they connect.
    */
   async dialFrom(
     localPort: number,
     to: Multiaddr,
-    { role, signal }: { role: 'client' | 'server'; signal: AbortSignal },
+    { roleNow, signal }: { roleNow: () => 'client' | 'server'; signal: AbortSignal },
   ): Promise<Connection> {
     if (!this.#components) throw new NetError('DIAL_FAILED', 'this peer is not on the network yet')
     const { upgrader } = this.#components
     // Node.js destroys a socket when its signal aborts, however long it has been connected.
     const { controller, detach } = linkedController(signal)
-    const how = { signal: controller.signal, upgrader: role === 'server' ? serving(upgrader) : upgrader }
+    const how = { signal: controller.signal, upgrader: serving(upgrader, roleNow) }
     try {
       return await this.#dialAs(to, how, localPort)
     } finally {
@@ -76,7 +76,7 @@ export class PortTcp {
     const socket = await accepted(localPort, tcpEndpoint(from)?.host, signal)
     // The transport makes a connection of any socket that its dial would have made.
     const dialed: Transport = Object.create(this.#tcp!, { _connect: { value: async () => socket } })
-    return await dialed.dial(from, { signal, upgrader: serving(this.#components.upgrader) })
+    return await dialed.dial(from, { signal, upgrader: serving(this.#components.upgrader, () => 'server') })
   }
 
   async #dial(to: Multiaddr, options: TCPDialOptions): Promise<Connection> {
@@ -101,8 +101,9 @@ export class PortTcp {
 }
 
 /** An upgrader for a socket that connected, whose other end takes it for one that it has connected itself. */
-function serving(upgrader: Upgrader): Upgrader {
+function serving(upgrader: Upgrader, roleNow: () => 'client' | 'server'): Upgrader {
   const upgradeOutbound = (socket: MultiaddrConnection, options: UpgraderOptions) => {
+    if (roleNow() === 'client') return upgrader.upgradeOutbound(socket, options)
     // The multiplexer numbers its streams by this.
     socket.direction = 'inbound'
     return upgrader.upgradeOutbound(socket, { ...options, initiator: false })
@@ -128,6 +129,6 @@ async function accepted(localPort: number, host: string | undefined, signal: Abo
 }
 
 // Somebody listens there, or has it for one connection alone, or has just had a connection to the same place from there.
-function isTaken(error: unknown): boolean {
+export function isTaken(error: unknown): boolean {
   return ['EADDRINUSE', 'EADDRNOTAVAIL', 'EACCES'].includes(codeOf(error) ?? '')
 }

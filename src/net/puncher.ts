@@ -17,7 +17,7 @@ import { libp2pPeerId, relayOfAddress } from './addresses.ts'
 import { StreamChannel } from './channel.ts'
 import { type Interfaces, machineInterfaces } from './dial-order.ts'
 import { NetError } from './errors.ts'
-import type { PortTcp } from './port-tcp.ts'
+import { isTaken, type PortTcp } from './port-tcp.ts'
 import { answerPunch, type Punched, type PunchSide, type PunchStarter, punchProtocol, startPunch } from './punch.ts'
 import { plausibleAddresses, tcpEndpoint } from './punch-addresses.ts'
 
@@ -43,9 +43,11 @@ interface Seen {
   localPort: number
 }
 
+type Role = 'client' | 'server'
+
 interface Dialing {
   localPort: number
-  role: 'client' | 'server'
+  role: Role
 }
 
 // Peers of one machine have better ways to meet, and a stranger must not send us to the programs that run on it.
@@ -62,9 +64,9 @@ export class Puncher {
   readonly #seen = new WeakMap<Connection, Multiaddr>()
   readonly #attempts = new Lru<PeerId, Attempts>(limits.punchPeersRemembered)
   readonly #answers = new Lru<PeerId, number[]>(limits.punchPeersRemembered)
-  readonly #starting = new Set<PeerId>()
+  readonly #starting = new Map<PeerId, AbortController>()
   readonly #answering = new Map<PeerId, AbortController>()
-  readonly #dials = new Map<string, Promise<void>>()
+  readonly #dials = new Map<string, { role: Role; done: Promise<void> }>()
   readonly #ending = new Set<Connection>()
   #cancelTimer = () => {}
 
@@ -124,8 +126,8 @@ export class Puncher {
   }
 
   async #begin(peer: PeerId, connection: Connection): Promise<void> {
-    this.#starting.add(peer)
     const { controller, detach } = linkedController(this.#stop.signal)
+    this.#starting.set(peer, controller)
     const onClose = () => controller.abort(new NetError('DIAL_FAILED', 'the relayed connection has closed'))
     connection.addEventListener('close', onClose)
     try {
@@ -155,12 +157,14 @@ export class Puncher {
   // given up the try before, which is then worth nothing here either.
   async #answer(stream: Stream, connection: Connection): Promise<void> {
     const peer = peerOf(connection)
-    this.#answering.get(peer)?.abort(new NetError('DIAL_FAILED', 'the other side tries anew'))
-    const wrong = connection.direct || connection.direction !== 'outbound'
-    if (wrong || this.#answering.size >= limits.punchesAnsweredMax || !this.#mayAsk(peer)) {
+    const wrong = connection.direct || connection.direction !== 'outbound' || this.#leads(peer)
+    const full = this.#answering.size >= limits.punchesAnsweredMax && !this.#answering.has(peer)
+    if (wrong || full || !this.#mayAsk(peer)) {
       stream.abort(new NetError('DIAL_FAILED', 'not now'))
       return
     }
+    this.#answering.get(peer)?.abort(new NetError('DIAL_FAILED', 'the other side tries anew'))
+    this.#starting.get(peer)?.abort(new NetError('DIAL_FAILED', 'the other side leads'))
     const { controller, detach } = linkedController(this.#stop.signal)
     this.#answering.set(peer, controller)
     const channel = new StreamChannel(stream, peer)
@@ -173,6 +177,11 @@ export class Puncher {
       detach()
       if (this.#answering.get(peer) === controller) this.#answering.delete(peer)
     }
+  }
+
+  // Two that have called each other at once would both start, and both be servers: the one with the lesser id leads.
+  #leads(peer: PeerId): boolean {
+    return this.#starting.has(peer) && this.#node.peerId.toString() < peer
   }
 
   #mayAsk(peer: PeerId): boolean {
@@ -244,21 +253,26 @@ export class Puncher {
   }
 
   // A dial goes on from one try to the next: a NAT remembers where a connection began, and takes a new beginning at the
-  // same ports for a forgery if the other side was first.
+  // same ports for a forgery if the other side was first. Only its role may change, until it has connected.
   #dialOn(peer: PeerId, to: Multiaddr, how: Dialing): Promise<void> {
     const key = `${how.localPort} ${to}`
     const running = this.#dials.get(key)
-    if (running) return running
+    if (running) {
+      running.role = how.role
+      return running.done
+    }
     const { controller, detach } = linkedController(this.#stop.signal)
     const tooLong = new NetError('DIAL_FAILED', 'no answer in time')
     const cancel = this.#clock.timer(times.punchHoldMs, () => controller.abort(tooLong))
-    const dial = this.#dialOne(peer, to, { ...how, signal: controller.signal }).finally(() => {
+    const dial = { role: how.role, done: Promise.resolve() }
+    const roleNow = () => dial.role
+    dial.done = this.#dialOne(peer, to, { ...how, roleNow, signal: controller.signal }).finally(() => {
       cancel()
       detach()
       this.#dials.delete(key)
     })
     this.#dials.set(key, dial)
-    return dial
+    return dial.done
   }
 
   // Refused: its NAT lets everybody in, and the other side is not dialing at this moment. When both are like that and near,
@@ -266,17 +280,17 @@ export class Puncher {
   async #dialOne(
     peer: PeerId,
     to: Multiaddr,
-    { localPort, role, signal }: Dialing & { signal: AbortSignal },
+    { localPort, roleNow, signal }: { localPort: number; roleNow: () => Role; signal: AbortSignal },
   ): Promise<void> {
-    for (let refusals = 0; role === 'client' || refusals < limits.punchRefusalsMax; ) {
+    for (let refusals = 0; roleNow() === 'client' || refusals < limits.punchRefusalsMax; ) {
       try {
-        await this.#tcp.dialFrom(localPort, to, { role, signal })
+        await this.#tcp.dialFrom(localPort, to, { roleNow, signal })
         return
       } catch (error) {
         signal.throwIfAborted()
         // A port in use is one at which we wait for somebody else.
         if (codeOf(error) === 'ECONNREFUSED') refusals++
-        else if (codeOf(error) !== 'EADDRINUSE') throw error
+        else if (!isTaken(error)) throw error
       }
       await sleep(this.#clock, times.punchRefusedMs * 2 ** Math.min(refusals, limits.punchRefusalsMax), signal)
     }

@@ -2,7 +2,7 @@
 // must go through a relay, then left to find a direct way, and to fetch another file by that. `node test/net/lab-matrix.ts`
 // prints it; the test of the laboratory judges it.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type HomeKind, Lab, labMissing } from './lab.ts'
+import { type HomeKind, Lab, labMissing, type Place } from './lab.ts'
 import { type Actor, Cast } from './lab-cast.ts'
 
 export interface Pair {
@@ -24,13 +24,18 @@ export async function eventually(what: string, holds: () => Promise<boolean>): P
     if (performance.now() - startMs > patienceMs) throw new Error(`waited too long until ${what}`)
 }
 
-/** A peer for each kind, which nobody can dial, and that has a place at one of the relays. */
+/**
+ * A peer for each kind, which nobody can dial, and that has a place at one of the relays. They are kept apart: only the
+ * relays can be reached. All of them go to the relays at the same time, so that none tries for long what cannot work yet.
+ */
 export async function hiddenPeers(lab: Lab, cast: Cast, kinds: HomeKind[], relays: Actor[]): Promise<Actor[]> {
-  const bootstrap = relays.map(({ address }) => address)
-  const places: Awaited<ReturnType<Lab['home']>>[] = []
+  const places: Place[] = []
   for (const kind of kinds) places.push(await lab.home(kind))
   for (const place of places) await place.isolate(true)
-  const actors = await Promise.all(places.map((place) => cast.start(place, { bootstrap })))
+  const actors = await Promise.all(places.map((place) => cast.start(place)))
+  const goTo = (actor: Actor, { address }: Actor) =>
+    eventually('a relay is connected', () => actor.ask('connect', address).then(Boolean, () => false))
+  for (const relay of relays) await Promise.all(actors.map((actor) => goTo(actor, relay)))
   await eventually('all have a place at a relay', async () => {
     const told = await Promise.all(actors.map((actor) => relayedAddress(actor)))
     return told.every((address) => address !== undefined)

@@ -100,3 +100,14 @@ test('who called may not ask, who was called not too often, and nobody for the p
   assert.ok(answers.includes('answered'))
   assert.equal(answers.at(-1), 'dropped')
 })
+
+test('two that call each other at once agree who leads', async () => {
+  await using scope = new Scope()
+  const relay = scope.use(await testHost(relaying))
+  const one = await hidden(scope, addressOf(relay), { loopback: true })
+  const other = await hidden(scope, addressOf(relay), { loopback: true })
+  await Promise.all([one.network.connect(other.address()), other.network.connect(one.address())])
+  const isDirect = (from: typeof one, to: typeof one) =>
+    from.node.getConnections(to.node.peerId).some(({ direct }) => direct)
+  await until('both are connected directly', () => isDirect(one, other) && isDirect(other, one))
+})
