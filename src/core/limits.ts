@@ -412,7 +412,7 @@ export const limits = {
   auditsFailedMax: 3,
   /** Members of the ring's walk that are looked at first: nearly always they are enough, and looking at all of 500 costs time. */
   pinWalkFirst: 16,
-  /** Records of pins being written at a time. */
+  /** Records of pins being written, or compared with what is here, at a time. */
   pinWritesInFlight: 16,
   /** Failures that make a holder wait for longer each time. */
   holdFailuresCounted: 6,

@@ -7,6 +7,7 @@ import { type Clock, sleep } from '../base/clock.ts'
 import { codeOf, sentenceOf } from '../base/errors.ts'
 import { limits, times } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
+import type { Progress } from '../core/progress.ts'
 import { formatSize } from '../core/units.ts'
 import { measureDag } from '../files/dag.ts'
 import { ReplicasError } from '../replicas/errors.ts'
@@ -89,9 +90,11 @@ export async function settle(
   keeper: Keeper,
   cid: CID,
   wish: KeepWish,
-  { signal, onProgress }: LongOptions,
+  { signal, onProgress: tell }: LongOptions,
 ): Promise<PinInfo | undefined> {
   const replicas = replicasOf(keeper)
+  // Whoever gives up waiting has seen by then what is pinned already.
+  const onProgress = tell && ((progress: Progress) => tell({ ...progress, note: noted(cid, progress) }))
   const count = Math.max(wish.wait ?? 0, wish.offload ? (wish.copies ?? usualCopies(keeper)) : 0)
   if (!replicas || count === 0) return undefined
   const status = wish.offload
@@ -228,6 +231,10 @@ function largestRoom({ organs }: Keeper): number {
 /** What others shall hold of a pin that says nothing else before this peer lets go of it. */
 function usualCopies(keeper: Keeper): number {
   return Math.max(1, Math.min(keeper.copies, holdersPossible(keeper, keeper.organs?.members.self)))
+}
+
+function noted(cid: CID, { note }: Progress): string {
+  return note === undefined ? `${cid}` : `${cid}: ${note}`
 }
 
 const ordinals = ['first', 'second', 'third']

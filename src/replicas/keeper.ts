@@ -185,14 +185,14 @@ export class KeeperWorker implements Worker {
       const part = releases.slice(at, at + limits.pinsCarried)
       const keys = part.map(([key]) => key)
       const told = await askDrivers(this.#deps, keys, { signal })
-      for (const [key, askedAtMs] of part) {
-        signal.throwIfAborted()
-        try {
-          await this.#checkOne(key, { told: told.get(key), askedAtMs }, signal)
-        } catch (error) {
-          signal.throwIfAborted()
+      const check = ([key, askedAtMs]: (typeof part)[number]) =>
+        this.#checkOne(key, { told: told.get(key), askedAtMs }, signal).catch((error: unknown) => {
           this.#deps.log.debug(`${key} was not compared with its record: ${sentenceOf(error)}`)
-        }
+        })
+      // Several at a time: each may have to wait for a member that does not answer.
+      for (let at = 0; at < part.length; at += limits.pinWritesInFlight) {
+        await Promise.all(part.slice(at, at + limits.pinWritesInFlight).map(check))
+        signal.throwIfAborted()
       }
     }
   }

@@ -1,7 +1,9 @@
 // Replicas that copy nothing: they write down what they are asked and answer what a test has put there. For tests of what
 // stands before them; whether copies are made is tested where they are made.
 import type { CID } from 'multiformats/cid'
+import type { Abortable } from '../../src/base/abort.ts'
 import type { PeerId } from '../../src/core/peer.ts'
+import type { Reporting } from '../../src/core/progress.ts'
 import type { Change, PinOptions, PinStatus, Place, PlaceState, Replicas } from '../../src/replicas/words.ts'
 
 export class FakeReplicas implements Replicas {
@@ -10,6 +12,8 @@ export class FakeReplicas implements Replicas {
   readonly workers = []
   /** Answers waits, one after the other; the last one again and again. */
   waits: (PinStatus | Error)[] = []
+  /** Answers to letting go, one after the other; then it works. */
+  lettingGo: boolean[] = []
   used: (peer: PeerId) => Promise<number> = async () => 0
   /** Thrown for a pin that shall be held by others alone. */
   refusal: Error | undefined
@@ -32,7 +36,7 @@ export class FakeReplicas implements Replicas {
 
   async letGo(): Promise<boolean> {
     this.asked.push({ what: 'let go' })
-    return true
+    return this.lettingGo.shift() ?? true
   }
 
   async status(cid: CID): Promise<PinStatus | undefined> {
@@ -43,8 +47,9 @@ export class FakeReplicas implements Replicas {
     yield* this.pins.values()
   }
 
-  async wait(_cid: CID, count: number): Promise<PinStatus> {
+  async wait(_cid: CID, count: number, { onProgress }: Abortable & Reporting = {}): Promise<PinStatus> {
     this.asked.push({ what: 'wait', count })
+    onProgress?.({ phase: 'copying', done: 0, unit: 'bytes', note: `0 of ${count} copies` })
     const answer = this.waits.length > 1 ? this.waits.shift() : this.waits[0]
     if (!answer || answer instanceof Error) throw answer ?? new Error('no answer was put here')
     return answer

@@ -145,6 +145,17 @@ test('a copy of our own is none that lets us let go', async () => {
   assert.deepEqual(replicas.asked, [...waited, { what: 'let go' }])
 })
 
+test('a copy goes only when the others prove that they have it; whoever waits is told which content it is', async () => {
+  replicas.waits = [statusOf(cid, { places: [place('b'), place('c')] })]
+  replicas.lettingGo = [false]
+  const notes: (string | undefined)[] = []
+  const onProgress = ({ note }: { note?: string | undefined }) => notes.push(note)
+  await clock.until(settle(keeper(), cid, { offload: true, copies: 2 }, { onProgress }))
+  const tried = [{ what: 'wait', count: 2 }, { what: 'let go' }]
+  assert.deepEqual(replicas.asked, [...tried, ...tried])
+  assert.equal(notes[0], `${cid}: 0 of 2 copies`)
+})
+
 test('what others cannot hold stays here, and the error says which it is', async () => {
   replicas.waits = [new ReplicasError('COPIES_UNAVAILABLE', 'nobody has room')]
   const expected = { code: 'COPIES_UNAVAILABLE', message: new RegExp(`${cid} stays here: nobody has room`) }
