@@ -217,7 +217,9 @@ export class DriverWorker implements Worker {
       }
       const before = driven.pin
       const isOver = before.wishes.some(({ expiresMs }) => expiresMs !== undefined && expiresMs <= nowMs)
-      if (isOver) {
+      // Who is cut off may know an old record: written again, it would name those who were taken off it since.
+      if (isOver && !this.#deps.presence.seesMost) this.#unsettled.add(key)
+      else if (isOver) {
         const pin = withoutWishes(before, ({ expiresMs }) => expiresMs !== undefined && expiresMs <= nowMs, nowMs)
         round.writes.push({ driven, pin })
       } else if (before.wishes.length === 0) this.#decideEnded(driven, round)

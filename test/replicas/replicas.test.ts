@@ -273,6 +273,21 @@ test('a pin ends when its time is over, whatever one clock says', async () => {
   assert.deepEqual(await world.holders(dag), [])
 })
 
+test('who is cut off from most of the members ends no pin until it sees them again', async () => {
+  await using world = await World.of(names)
+  const dag = world.dag()
+  await world.pin('A', dag, { expiresMs: world.clock.nowMs() + hourMs })
+  await world.rest()
+  const away = ['C', 'D', 'E']
+  for (const name of away) world.away(name)
+  await world.rest(2 * hourMs)
+  assert.equal(world.records.pins()[0]?.wishes.length, 1)
+  for (const name of away) world.back(name)
+  await world.rest(hourMs)
+  assert.equal(await world.status(dag), undefined)
+  assert.deepEqual(await world.holders(dag), [])
+})
+
 test('a pin ends when the others say so, if the clock of whoever pinned it is wrong', async () => {
   await using world = new World()
   const skewMs = 24 * hourMs

@@ -136,7 +136,10 @@ export function misplaced({ members, known, wallMs, whole }: PinEnding): Finding
 }
 
 /** Nobody else keeps a pin, but those that wished it. */
-export function strangers(history: Pick<PinHistory, 'operations'>, { members, known, wallMs }: PinEnding): Finding[] {
+export function strangers(
+  history: Pick<PinHistory, 'operations'>,
+  { members, known, wallMs, whole }: PinEnding,
+): Finding[] {
   const adders = new Set(
     history.operations.flatMap(({ kind, dag, peer }) => (kind === 'pin' ? [`${dag} ${peer}`] : [])),
   )
@@ -146,6 +149,8 @@ export function strangers(history: Pick<PinHistory, 'operations'>, { members, kn
       const live = pin && isLive(pin, wallMs)
       if (live && (pin.holders.includes(name) || adders.has(`${dag} ${name}`))) return []
       if (pin && !isOver(pin, wallMs) && adders.has(`${dag} ${name}`)) return []
+      // What is lost nobody can take over: who has something left of it lets go only when it ends.
+      if (pin && !isOver(pin, wallMs) && !whole.has(dag)) return []
       const sentence = `${name} keeps ${dag}, ${live ? `which ${pin.holders.join(' ')} hold` : 'which is no pin any more'}`
       return [{ checker: 'nobody else keeps it', sentence, key: dag }]
     }),
