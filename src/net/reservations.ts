@@ -183,7 +183,8 @@ export function placeOf(
 
 /**
  * The addresses of a relay that are worth telling others: the one at which this peer dialed it, and those it claims which
- * are of it, lead through no other relay, and are no private ones unless it was met on one.
+ * are of it, lead through no other relay, and are no private ones unless it was met on one. Longer ones than an address may
+ * be would fill what this peer says of itself, which others then refuse to read.
  */
 function relayAddresses(
   claimed: Uint8Array[],
@@ -200,7 +201,7 @@ function relayAddresses(
       if (relayOfAddress(address) !== undefined || (named !== undefined && named !== relay)) continue
       if (!address.getComponents().some(({ name }) => name === 'tcp') || (isLocalAddress(address) && !isLocal)) continue
       const whole = multiaddr(`${bareAddress(address)}/p2p/${relay}`)
-      found.set(whole.toString(), whole)
+      if (whole.toString().length <= limits.addressCharactersMax) found.set(whole.toString(), whole)
     } catch {
       // The relay's mistake.
     }

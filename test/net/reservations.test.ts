@@ -146,3 +146,21 @@ test('times are believed within bounds', () => {
   assert.ok(place(1_000).renewMs >= times.reservationRenewMinMs, 'no relay has us ask all the time')
   assert.throws(() => place(-1), { code: 'CIRCUIT_FAILED' })
 })
+
+test('a relay cannot have this peer announce addresses that nobody would read', () => {
+  const clock = new VirtualClock()
+  const { peer, connection } = relayTwin(0)
+  const claimed = [
+    '/ip4/8.8.4.4/tcp/1',
+    `/dns4/${'a'.repeat(4_000)}/tcp/1`,
+    `/ip4/8.8.4.4/tcp/1/http-path/${'b'.repeat(400)}`,
+  ]
+  const addresses = claimed.map((text) => multiaddr(text).bytes)
+  const expires = clock.nowMs() / 1000 + 600
+  const place = placeOf({ expires, addresses }, { relay: peer, way: connection, clock })
+  const believed = ['/ip4/8.8.8.1/tcp/4101', claimed[0]]
+  assert.deepEqual(
+    place.addresses.map(String),
+    believed.map((bare) => `${bare}/p2p/${peer}`),
+  )
+})
