@@ -75,8 +75,11 @@ export function whyOf(facts: ReachFacts): string {
   return `${hidden}, and no peer that it is connected to relays. ${noRelayAdvice(facts)}`
 }
 
-function hiddenWhy({ listens, trials, mapped }: ReachFacts): string {
+function hiddenWhy({ listens, trials, mapped, private: isPrivate }: ReachFacts): string {
   if (!listens) return 'this peer listens nowhere'
+  // There nobody tells of a dial that failed: a good one is waited for.
+  if (!isPrivate)
+    return 'no peer of the internet has dialed this one yet: it has just started, or it is behind a NAT or a firewall'
   const failed = trials.filter(({ worked }) => worked.length === 0).length
   const who = failed === 0 ? 'others' : failed === 1 ? 'a peer that tried' : `${failed} peers that tried`
   const router = mapped ? ' although the router maps a port to it' : ''
