@@ -419,6 +419,8 @@ export const limits = {
 
   /** Connections to a hub's index at a time: each light client has one or two, and open ones cost some 20 KB. */
   routingConnectionsMax: 512,
+  /** Of one address, or IPv6 network: what says nothing is dropped after 15 s, and until then must not keep others out. */
+  routingConnectionsPerClient: 64,
   /** Searches that a hub runs for others at a time: each may be a lookup in the DHT. */
   routingSearchesMax: 64,
   /** Requests that one address may make at once, a whole household behind it, */
