@@ -549,9 +549,10 @@ export const times = {
   circuitMs: 8_000,
   /** How long a place at a relay lasts unless it is renewed. The specification's figure. */
   reservationMs: 3_600_000,
-  /** The longest that one is believed to last, whatever the relay says, and how soon it is renewed at most. */
+  /** The longest that one is believed to last, whatever the relay says, */
   reservationMostMs: 2 * 3_600_000,
-  reservationRenewMinMs: 10_000,
+  /** and the shortest that is taken: everybody is told of each that comes and goes. */
+  reservationLeastMs: 60_000,
   /** First wait before a relay that refused or failed is asked again; doubled each time. */
   relayRetryFirstMs: 2_000,
   relayRetryMostMs: 300_000,

@@ -166,18 +166,20 @@ export async function askForPlace(way: Connection, signal: AbortSignal): Promise
   }
 }
 
-/** What to believe of a reservation. Throws CIRCUIT_FAILED for one that has ended already or leads nowhere. */
+/** What to believe of a reservation. Throws CIRCUIT_FAILED for one that ends too soon or leads nowhere. */
 export function placeOf(
   { expires, addresses }: Reservation,
   { relay, way, clock }: { relay: PeerId; way: Pick<Connection, 'id' | 'remoteAddr' | 'direction'>; clock: Clock },
 ): Place {
   const lifeMs = Math.min(expires * 1000 - clock.nowMs(), times.reservationMostMs)
   if (lifeMs <= 0) throw new NetError('CIRCUIT_FAILED', 'it gave a place that has ended already; is its clock right?')
+  if (lifeMs < times.reservationLeastMs)
+    throw new NetError('CIRCUIT_FAILED', 'the place that it gave is for too short a time')
   const believed = relayAddresses(addresses, { relay, way })
   if (believed.length === 0) throw new NetError('CIRCUIT_FAILED', 'it named no address at which it could be reached')
   const nowMs = clock.monotonicMs()
   // Halfway, so that a relay that is away for a while does not end it.
-  const renewMs = nowMs + Math.max(times.reservationRenewMinMs, lifeMs / 2)
+  const renewMs = nowMs + lifeMs / 2
   return { relay, connection: way.id, addresses: believed, renewMs, endMs: nowMs + lifeMs }
 }
 

@@ -113,6 +113,18 @@ test('a place whose renewal fails is used until it ends, and not longer', async 
   await loop.stop()
 })
 
+test('a relay that gives places for a moment only does not have this peer ask and announce all the time', async () => {
+  const { clock, state, relays, loop } = setUp(1)
+  relays[0]!.lifeMs = 1_000
+  await clock.advance(2 * times.reservationMs)
+  const [{ length: before }, changes] = [relays[0]!.asked, state.changes]
+  await clock.advance(3_600_000)
+  const asked = relays[0]!.asked.length - before
+  assert.ok(asked > 0 && asked <= 30, `asked ${asked} times in an hour`)
+  assert.equal(state.changes, changes)
+  await loop.stop()
+})
+
 test('a relay that says that it relays no more is left', async () => {
   const { clock, places, state, relays, reservations, loop } = setUp(4)
   await clock.advance(100)
@@ -143,8 +155,9 @@ test('times are believed within bounds', () => {
   const place = (lifeMs: number) =>
     placeOf({ expires: (clock.nowMs() + lifeMs) / 1000, addresses: [] }, { relay: peer, way: connection, clock })
   assert.equal(place(1e15).endMs, times.reservationMostMs)
-  assert.ok(place(1_000).renewMs >= times.reservationRenewMinMs, 'no relay has us ask all the time')
-  assert.throws(() => place(-1), { code: 'CIRCUIT_FAILED' })
+  assert.equal(place(2 * times.reservationLeastMs).renewMs, times.reservationLeastMs)
+  assert.throws(() => place(times.reservationLeastMs - 1_000), { code: 'CIRCUIT_FAILED', message: /too short/ })
+  assert.throws(() => place(-1), { code: 'CIRCUIT_FAILED', message: /ended already/ })
 })
 
 test('a relay cannot have this peer announce addresses that nobody would read', () => {
