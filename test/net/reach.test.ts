@@ -58,6 +58,11 @@ test('each case has its sentence, with what to do', () => {
   assert.match(say({ verdict: 'direct', trials: [yes('8.8.8.8')] }), /^direct: others reach this peer directly$/)
   assert.match(say({ verdict: 'direct', trials: [yes('8.8.8.8')], mapped: true }), /^direct: .*UPnP/)
   assert.match(say({ verdict: 'direct', trials: [yes('10.0.0.2')] }), /^direct: .*nobody outside has tried/)
+  assert.match(
+    say({ verdict: 'direct', trials: [yes('10.0.0.2')], mapped: true }),
+    /nobody outside has tried/,
+    'a mapping alone shows nothing',
+  )
   assert.match(say({ verdict: 'unknown', trials: [], connections: 0 }), /^unknown: no other peer is connected/)
   assert.match(say({ verdict: 'unknown', trials: [] }), /^unknown: it is not known yet/)
   assert.match(say({ connections: 0 }), /^unknown: no other peer is connected/)
