@@ -167,6 +167,8 @@ export const limits = {
   dialBackPeersMax: 1_024,
   /** Peers whose dial back is asked for: some may be in the same network, and say nothing about the world. */
   dialBackAskedMax: 4,
+  /** Those that are asked beyond that because they are in another network than all the others. */
+  dialBackNetworksMax: 4,
   /** Addresses that others have found to work and that are announced. */
   confirmedAddressesMax: 4,
   /** Addresses remembered because they have failed. */
