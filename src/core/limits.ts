@@ -536,6 +536,8 @@ export const times = {
   handshakeMs: 8_000,
   /** Trying some addresses for a peer: one that answers nothing takes as long as a dial may. */
   dialBackMs: 8_000,
+  /** Until a peer that had no time for it is asked again: until then nobody may know that this one needs a relay. */
+  dialBackBusyMs: 15_000,
   /** After a connection has closed, its streams have too. */
   gossipMendMs: 200,
   /** How often a peer has others try whether it can be dialed, */

@@ -40,7 +40,7 @@ export class Reachability implements Worker {
   readonly name = 'finding out who can reach this peer'
   readonly #deps: ReachabilityDeps
   readonly #answers = new Map<PeerId, Answer>()
-  /** Peers that could not try: asked again later. */
+  /** Peers that could not try, mostly because all of a cluster asked them at once: asked again soon. */
   readonly #deaf = new Map<PeerId, number>()
   #asked = ''
   #verdict: Verdict = 'unknown'
@@ -129,7 +129,7 @@ export class Reachability implements Worker {
       log.debug(`${peer} did not try to dial this peer: ${sentenceOf(error)}`)
       const answer = this.#answers.get(peer)
       if (answer) answer.dueMs = clock.monotonicMs() + times.reachAgainMs
-      else this.#deaf.set(peer, clock.monotonicMs() + times.reachAgainMs)
+      else this.#deaf.set(peer, clock.monotonicMs() + times.dialBackBusyMs)
     }
   }
 

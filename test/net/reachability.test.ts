@@ -34,20 +34,24 @@ function wayTo(ip: string, { observed, isAble }: { observed: string; isAble: boo
   } as unknown as Connection
 }
 
-test('neighbours who came first do not keep somebody from outside from being asked', async () => {
-  const asked: string[] = []
-  const near = { observed: '192.168.1.9', isAble: true }
-  const ways = Array.from({ length: 8 }, (_, at) => wayTo(`192.168.1.${at + 10}`, near, asked))
-  const reachability = new Reachability({
+function setUp(ways: Connection[], clock = new VirtualClock()): Reachability {
+  return new Reachability({
     candidates: () => ['/ip4/192.168.1.9/tcp/4101'],
     connections: () => ways,
     triesFor: () => true,
     shown: () => [],
     confirmed: [],
     onChange: () => {},
-    clock: new VirtualClock(),
+    clock,
     log: silentLog,
   })
+}
+
+test('neighbours who came first do not keep somebody from outside from being asked', async () => {
+  const asked: string[] = []
+  const near = { observed: '192.168.1.9', isAble: true }
+  const ways = Array.from({ length: 8 }, (_, at) => wayTo(`192.168.1.${at + 10}`, near, asked))
+  const reachability = setUp(ways)
   const { signal } = new AbortController()
   await reachability.step(signal)
   assert.deepEqual([asked.length, reachability.verdict], [limits.dialBackAskedMax, 'direct'])
@@ -58,4 +62,20 @@ test('neighbours who came first do not keep somebody from outside from being ask
   for (let at = 0; at < 50; at++) ways.push(wayTo(`10.${at}.0.1`, near, asked))
   await reachability.step(signal)
   assert.ok(asked.length <= limits.dialBackAskedMax + limits.dialBackNetworksMax)
+})
+
+test('who had too much to do is asked again soon', async () => {
+  const clock = new VirtualClock()
+  const way = wayTo('203.0.113.5', { observed: '198.51.100.7', isAble: false }, [])
+  const { newStream } = way
+  way.newStream = async () => Promise.reject(new Error('not now'))
+  const reachability = setUp([way], clock)
+  const { signal } = new AbortController()
+  await reachability.step(signal)
+  assert.equal(reachability.verdict, 'unknown')
+  way.newStream = newStream
+  await clock.advance(20_000)
+  await reachability.step(signal)
+  await reachability.step(signal)
+  assert.equal(reachability.verdict, 'hidden')
 })
