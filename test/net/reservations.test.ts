@@ -101,6 +101,25 @@ test('a relay that goes is replaced within a step, and one that refuses is asked
   await loop.stop()
 })
 
+test('relays of the same network do not take the places of those further away, and yield theirs', async () => {
+  const { clock, places, relays, reservations, loop } = setUp(6)
+  const [far, ...near] = relays
+  for (const [at, { peer, connection }] of near.entries())
+    Object.assign(connection, { remoteAddr: multiaddr(`/ip4/192.168.1.${at + 1}/tcp/4101/p2p/${peer}`) })
+  Object.assign(far!.connection, { status: 'closed' })
+  reservations.lost(far!.connection)
+  // What was got before these addresses were given.
+  places.clear()
+  await clock.advance(times.relaysPollMs)
+  assert.equal(places.size, limits.relaysWanted)
+  assert.ok(!places.has(far!.peer))
+  Object.assign(far!.connection, { status: 'open' })
+  await clock.advance(times.relaysPollMs)
+  assert.ok(places.has(far!.peer))
+  assert.equal(places.size, limits.relaysWanted)
+  await loop.stop()
+})
+
 test('a place whose renewal fails is used until it ends, and not longer', async () => {
   const { clock, places, relays, state, loop } = setUp(1)
   await clock.advance(100)
