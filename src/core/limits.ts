@@ -167,6 +167,8 @@ export const limits = {
   dialBackPeersMax: 1_024,
   /** Peers whose dial back is asked for: some may be in the same network, and say nothing about the world. */
   dialBackAskedMax: 4,
+  /** Those that are asked beyond that because they are in another network than all the others. */
+  dialBackNetworksMax: 4,
   /** Addresses that others have found to work and that are announced. */
   confirmedAddressesMax: 4,
   /** Addresses remembered because they have failed. */
@@ -419,6 +421,8 @@ export const limits = {
 
   /** Connections to a hub's index at a time: each light client has one or two, and open ones cost some 20 KB. */
   routingConnectionsMax: 512,
+  /** Of one address, or IPv6 network: what says nothing is dropped after 15 s, and until then must not keep others out. */
+  routingConnectionsPerClient: 64,
   /** Searches that a hub runs for others at a time: each may be a lookup in the DHT. */
   routingSearchesMax: 64,
   /** Requests that one address may make at once, a whole household behind it, */
@@ -532,6 +536,8 @@ export const times = {
   handshakeMs: 8_000,
   /** Trying some addresses for a peer: one that answers nothing takes as long as a dial may. */
   dialBackMs: 8_000,
+  /** Until a peer that had no time for it is asked again: until then nobody may know that this one needs a relay. */
+  dialBackBusyMs: 15_000,
   /** After a connection has closed, its streams have too. */
   gossipMendMs: 200,
   /** How often a peer has others try whether it can be dialed, */
@@ -547,9 +553,10 @@ export const times = {
   circuitMs: 8_000,
   /** How long a place at a relay lasts unless it is renewed. The specification's figure. */
   reservationMs: 3_600_000,
-  /** The longest that one is believed to last, whatever the relay says, and how soon it is renewed at most. */
+  /** The longest that one is believed to last, whatever the relay says, */
   reservationMostMs: 2 * 3_600_000,
-  reservationRenewMinMs: 10_000,
+  /** and the shortest that is taken: everybody is told of each that comes and goes. */
+  reservationLeastMs: 60_000,
   /** First wait before a relay that refused or failed is asked again; doubled each time. */
   relayRetryFirstMs: 2_000,
   relayRetryMostMs: 300_000,

@@ -9,7 +9,7 @@ import { sentenceOf } from '../base/errors.ts'
 import { limits, times } from '../core/limits.ts'
 import { describeError, NodeError } from '../node/errors.ts'
 import type { RoutingIndex } from '../node/routing-index.ts'
-import { RequestRate } from './request-rate.ts'
+import { RequestRate, shareConnections } from './request-rate.ts'
 import { refuse, routeRouting } from './routing.ts'
 
 export interface RoutingServer extends AsyncDisposable {
@@ -33,6 +33,7 @@ export async function openRoutingServer(
     routerOptions: { maxParamLength: limits.cidCharactersMax },
   })
   app.server.maxConnections = limits.routingConnectionsMax
+  shareConnections(app.server)
   admit(app, deps)
   app.setErrorHandler((error, _request, reply) => {
     const status = (error as { statusCode?: number }).statusCode

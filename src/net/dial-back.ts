@@ -2,6 +2,7 @@
 // own on a fresh connection, and answer which of them led to it. Its own are those with the address that its question came
 // from, and those of a local network that both are in; nobody can send us anywhere else. Few are tried, and not often.
 
+import { isIP } from 'node:net'
 import * as dagCbor from '@ipld/dag-cbor'
 import type { Connection, Stream } from '@libp2p/interface'
 import type { Registrar, TransportManager } from '@libp2p/interface-internal'
@@ -71,16 +72,26 @@ export async function askDialBack(
     const { observed, worked, nowMs } = dagCbor.decode<Record<string, unknown>>(
       (await frames.read({ signal })).subarray(),
     )
-    if (typeof observed !== 'string' || !isTexts(worked) || typeof nowMs !== 'number') throw strange()
+    if (typeof observed !== 'string' || isIP(observed) === 0 || !isTexts(worked) || typeof nowMs !== 'number')
+      throw strange()
     await stream.close({ signal })
-    // What was not asked for is not believed, unless it is our port seen from outside.
-    const ports = new Set(addresses.map((address) => portOfAddress(multiaddr(address))))
-    const isOurs = (address: string) => addresses.includes(address) || ports.has(portOfAddress(multiaddr(address)))
-    return { observed, nowMs, worked: worked.slice(0, limits.dialBackAddressesMax).filter(isOurs) }
+    return { observed, nowMs, worked: believed(worked, observed, addresses) }
   } catch (error) {
     stream.abort(error as Error)
     throw error
   }
+}
+
+/** What was not asked for is not believed, unless it is our port where the other side saw us. Throws for what is no address. */
+export function believed(worked: readonly string[], observed: string, asked: readonly string[]): string[] {
+  const ports = new Set(asked.map((address) => portOfAddress(multiaddr(address))))
+  const isOurs = (text: string) => {
+    if (asked.includes(text)) return true
+    const address = multiaddr(text)
+    const port = portOfAddress(address)
+    return port !== undefined && ports.has(port) && ipOfAddress(address) === observed
+  }
+  return worked.slice(0, limits.dialBackAddressesMax).filter(isOurs)
 }
 
 /** Which of the addresses that a peer names may be dialed for it, given where its question came from. At most a few. */

@@ -75,6 +75,8 @@ export function listenFailure(error: unknown, listen: string[]): NetError {
       { retryable: true, cause: error },
     )
   const code = Object.keys(plainReasons).find((known) => message.includes(known))
-  const why = code ? plainReasons[code] : sentenceOf(error).split('\n').at(-1)?.trim()
+  const last = sentenceOf(error).split('\n').at(-1)?.trim()
+  // libp2p says nothing of addresses that no transport takes.
+  const why = code ? plainReasons[code] : last || 'potluck listens on IP addresses and TCP ports alone'
   return new NetError('LISTEN_FAILED', `could not listen on ${listen.join(', ')}: ${why}`, { cause: error })
 }

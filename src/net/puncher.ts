@@ -296,7 +296,10 @@ export class Puncher {
     }
     const { controller, detach } = linkedController(signal)
     try {
-      await Promise.race([this.#tcp.acceptAt(localPort, to, controller.signal), this.#untilDirect(peer, signal)])
+      await Promise.race([
+        this.#tcp.acceptAt(localPort, to, controller.signal),
+        this.#untilDirect(peer, controller.signal),
+      ])
     } finally {
       detach()
       controller.abort(new NetError('DIAL_FAILED', 'another way was faster'))

@@ -64,9 +64,9 @@ export function whyOf(facts: ReachFacts): string {
   const succeeded = trials.filter(({ worked }) => worked.length > 0)
   if (connections === 0 && listens) return 'no other peer is connected, so nobody could try to reach this one'
   if (verdict === 'direct') {
-    if (mapped) return 'others reach this peer directly: the router maps a port to it (UPnP)'
-    if (succeeded.some(({ observed }) => !isLocalIp(observed))) return 'others reach this peer directly'
-    return 'the peers of its own network reach this peer directly; nobody outside has tried yet'
+    if (!succeeded.some(({ observed }) => !isLocalIp(observed)))
+      return 'the peers of its own network reach this peer directly; nobody outside has tried yet'
+    return `others reach this peer directly${mapped ? ': the router maps a port to it (UPnP)' : ''}`
   }
   if (verdict === 'unknown') return 'it is not known yet whether others can reach this peer: none has tried'
   const hidden = hiddenWhy(facts)
@@ -75,8 +75,11 @@ export function whyOf(facts: ReachFacts): string {
   return `${hidden}, and no peer that it is connected to relays. ${noRelayAdvice(facts)}`
 }
 
-function hiddenWhy({ listens, trials, mapped }: ReachFacts): string {
+function hiddenWhy({ listens, trials, mapped, private: isPrivate }: ReachFacts): string {
   if (!listens) return 'this peer listens nowhere'
+  // There nobody tells of a dial that failed: a good one is waited for.
+  if (!isPrivate)
+    return 'no peer of the internet has dialed this one yet: it has just started, or it is behind a NAT or a firewall'
   const failed = trials.filter(({ worked }) => worked.length === 0).length
   const who = failed === 0 ? 'others' : failed === 1 ? 'a peer that tried' : `${failed} peers that tried`
   const router = mapped ? ' although the router maps a port to it' : ''

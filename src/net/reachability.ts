@@ -11,7 +11,7 @@ import type { Log } from '../base/log.ts'
 import type { StepResult, Worker } from '../base/worker.ts'
 import { limits, times } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
-import { ipOfAddress } from './addresses.ts'
+import { ipOfAddress, isLocalAddress } from './addresses.ts'
 import { askDialBack } from './dial-back.ts'
 import { type Trial, type Verdict, verdictOf } from './reach.ts'
 
@@ -40,7 +40,7 @@ export class Reachability implements Worker {
   readonly name = 'finding out who can reach this peer'
   readonly #deps: ReachabilityDeps
   readonly #answers = new Map<PeerId, Answer>()
-  /** Peers that could not try: asked again later. */
+  /** Peers that could not try, mostly because all of a cluster asked them at once: asked again soon. */
   readonly #deaf = new Map<PeerId, number>()
   #asked = ''
   #verdict: Verdict = 'unknown'
@@ -94,9 +94,11 @@ export class Reachability implements Worker {
     return { next: 'later', delayMs: times.relaysPollMs }
   }
 
-  // One of each network first: three neighbours know no more than one.
+  // One of each network first, those of the internet before others: three neighbours know no more than one. They come before
+  // anybody from further away, so that they must not take all the room.
   #toAsk(ways: ReadonlyMap<PeerId, Connection>): Connection[] {
     const { clock, triesFor } = this.#deps
+    const answered = this.#answers.size
     const due = [...ways].filter(([peer]) => (this.#answers.get(peer)?.dueMs ?? Infinity) <= clock.monotonicMs())
     const fresh = [...ways].filter(([peer]) => !this.#answers.has(peer) && !this.#deaf.has(peer) && triesFor(peer))
     const seen = new Set([...this.#answers.keys()].map((peer) => networkOf(ways.get(peer))))
@@ -104,9 +106,13 @@ export class Reachability implements Worker {
       const network = networkOf(way)
       return !seen.has(network) && seen.add(network) !== undefined
     }
-    const [first, rest] = [fresh.filter(isNew), fresh.filter((entry) => !isNew(entry))]
-    const room = Math.max(0, limits.dialBackAskedMax - this.#answers.size)
-    const chosen = [...first, ...rest.filter((entry) => !first.includes(entry))].slice(0, room)
+    const first = fresh.sort(([, a], [, b]) => nearness(a) - nearness(b)).filter(isNew)
+    const rest = fresh.filter((entry) => !first.includes(entry))
+    const room = (most: number) => Math.max(0, most - answered)
+    const chosen = [
+      ...first.slice(0, room(limits.dialBackAskedMax + limits.dialBackNetworksMax)),
+      ...rest.slice(0, Math.max(0, room(limits.dialBackAskedMax) - first.length)),
+    ]
     return [...due, ...chosen].map(([, way]) => way)
   }
 
@@ -123,7 +129,7 @@ export class Reachability implements Worker {
       log.debug(`${peer} did not try to dial this peer: ${sentenceOf(error)}`)
       const answer = this.#answers.get(peer)
       if (answer) answer.dueMs = clock.monotonicMs() + times.reachAgainMs
-      else this.#deaf.set(peer, clock.monotonicMs() + times.reachAgainMs)
+      else this.#deaf.set(peer, clock.monotonicMs() + times.dialBackBusyMs)
     }
   }
 
@@ -139,6 +145,10 @@ export class Reachability implements Worker {
     this.#verdict = verdict
     if (change.verdict || change.addresses) onChange(change)
   }
+}
+
+function nearness({ remoteAddr }: Connection): number {
+  return isLocalAddress(remoteAddr) ? 1 : 0
 }
 
 /** The first half of an IPv4 address, or of the network part of an IPv6 one. */

@@ -84,24 +84,42 @@ export class Reservations implements Worker {
     for (const [relay, { endMs }] of places) if (endMs <= nowMs || !relays(relay)) this.#drop(relay)
     if (!wanted()) return { next: 'later', delayMs: times.relaysPollMs }
     const due = [...places].filter(([, { renewMs }]) => renewMs <= nowMs).map(([relay]) => relay)
-    const missing = limits.relaysWanted - places.size
-    const fresh = missing > 0 ? this.#candidates(nowMs).slice(0, missing) : []
+    const fresh = this.#wantedNow(nowMs)
     await Promise.all([...due, ...fresh].map((relay) => this.#reserve(relay, { signal })))
+    for (const relay of this.#near().slice(0, Math.max(0, places.size - limits.relaysWanted))) this.#drop(relay)
     // Some said no: others are asked at once.
-    if (fresh.some((relay) => !places.has(relay)) && this.#candidates(nowMs).length > 0) return { next: 'now' }
+    if (fresh.some((relay) => !places.has(relay)) && this.#wantedNow(nowMs).length > 0) return { next: 'now' }
     const renewals = [...places.values()].map(({ renewMs }) => renewMs - clock.monotonicMs())
     return { next: 'later', delayMs: Math.max(100, Math.min(times.relaysPollMs, ...renewals)) }
   }
 
+  /**
+   * Relays to ask for a place: those further away first, which others elsewhere may reach too. They are asked even if places
+   * at near ones are all that is wanted, and take their stead.
+   */
+  #wantedNow(nowMs: number): PeerId[] {
+    const missing = limits.relaysWanted - this.#deps.places.size
+    const candidates = this.#candidates(nowMs)
+    const far = candidates.filter(({ isNear }) => !isNear).slice(0, Math.max(0, missing) + this.#near().length)
+    const near = candidates.filter(({ isNear }) => isNear).slice(0, Math.max(0, missing - far.length))
+    return [...far, ...near].map(({ peer }) => peer)
+  }
+
   /** Connected relays without a place of ours, in an order by chance, so that they share the load. */
-  #candidates(nowMs: number): PeerId[] {
+  #candidates(nowMs: number): { peer: PeerId; isNear: boolean }[] {
     const { places, relays, random } = this.#deps
-    const direct = new Set(this.#direct().map(textOf))
+    const direct = new Map(this.#direct().map((way) => [textOf(way), isLocalAddress(way.remoteAddr)]))
     const fit = [...direct].filter(
-      (peer) => relays(peer) && !places.has(peer) && (this.#refusals.get(peer)?.dueMs ?? 0) <= nowMs,
+      ([peer]) => relays(peer) && !places.has(peer) && (this.#refusals.get(peer)?.dueMs ?? 0) <= nowMs,
     )
-    const keyed = fit.map((peer) => ({ peer, key: random.unit() }))
-    return keyed.sort((a, b) => a.key - b.key).map(({ peer }) => peer)
+    const keyed = fit.map(([peer, isNear]) => ({ peer, isNear, key: random.unit() }))
+    return keyed.sort((a, b) => a.key - b.key)
+  }
+
+  /** Places that are of use in this network only. */
+  #near(): PeerId[] {
+    const near = [...this.#deps.places].filter(([, { addresses }]) => addresses.every(isLocalAddress))
+    return near.map(([relay]) => relay)
   }
 
   #direct(): Connection[] {
@@ -166,24 +184,27 @@ export async function askForPlace(way: Connection, signal: AbortSignal): Promise
   }
 }
 
-/** What to believe of a reservation. Throws CIRCUIT_FAILED for one that has ended already or leads nowhere. */
+/** What to believe of a reservation. Throws CIRCUIT_FAILED for one that ends too soon or leads nowhere. */
 export function placeOf(
   { expires, addresses }: Reservation,
   { relay, way, clock }: { relay: PeerId; way: Pick<Connection, 'id' | 'remoteAddr' | 'direction'>; clock: Clock },
 ): Place {
   const lifeMs = Math.min(expires * 1000 - clock.nowMs(), times.reservationMostMs)
   if (lifeMs <= 0) throw new NetError('CIRCUIT_FAILED', 'it gave a place that has ended already; is its clock right?')
+  if (lifeMs < times.reservationLeastMs)
+    throw new NetError('CIRCUIT_FAILED', 'the place that it gave is for too short a time')
   const believed = relayAddresses(addresses, { relay, way })
   if (believed.length === 0) throw new NetError('CIRCUIT_FAILED', 'it named no address at which it could be reached')
   const nowMs = clock.monotonicMs()
   // Halfway, so that a relay that is away for a while does not end it.
-  const renewMs = nowMs + Math.max(times.reservationRenewMinMs, lifeMs / 2)
+  const renewMs = nowMs + lifeMs / 2
   return { relay, connection: way.id, addresses: believed, renewMs, endMs: nowMs + lifeMs }
 }
 
 /**
  * The addresses of a relay that are worth telling others: the one at which this peer dialed it, and those it claims which
- * are of it, lead through no other relay, and are no private ones unless it was met on one.
+ * are of it, lead through no other relay, and are no private ones unless it was met on one. Longer ones than an address may
+ * be would fill what this peer says of itself, which others then refuse to read.
  */
 function relayAddresses(
   claimed: Uint8Array[],
@@ -200,7 +221,7 @@ function relayAddresses(
       if (relayOfAddress(address) !== undefined || (named !== undefined && named !== relay)) continue
       if (!address.getComponents().some(({ name }) => name === 'tcp') || (isLocalAddress(address) && !isLocal)) continue
       const whole = multiaddr(`${bareAddress(address)}/p2p/${relay}`)
-      found.set(whole.toString(), whole)
+      if (whole.toString().length <= limits.addressCharactersMax) found.set(whole.toString(), whole)
     } catch {
       // The relay's mistake.
     }

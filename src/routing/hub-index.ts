@@ -40,7 +40,7 @@ type Hub = Pick<HubState, 'url' | 'from'>
 export class HubIndex {
   readonly #deps: HubIndexDeps
   readonly #options: HubIndexOptions
-  readonly #ports = new Lru<PeerId, { port: number | undefined }>(limits.hubsRemembered)
+  readonly #ports = new Lru<PeerId, number>(limits.hubsRemembered)
   /** Until when a hub that failed is left alone. */
   readonly #restUntilMs = new Lru<string, number>(limits.hubsRemembered)
 
@@ -124,10 +124,11 @@ export class HubIndex {
 
   async #portOf(peer: PeerId, { signal }: Abortable): Promise<number | undefined> {
     const known = this.#ports.get(peer)
-    if (known) return known.port
+    if (known !== undefined) return known
     try {
       const port = await askHubPort(this.#deps, peer, { signal })
-      this.#ports.set(peer, { port })
+      // One that has just started may serve its index in a moment.
+      if (port !== undefined) this.#ports.set(peer, port)
       return port
     } catch (error) {
       this.#deps.log.debug(`the hub ${peer} does not say where its index is: ${sentenceOf(error)}`)

@@ -1,7 +1,7 @@
 // The index of a hub over a real socket, with a scripted peer behind it: what the specification says of answers, filters and
 // headers, who may ask, and what strangers cannot make it do.
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { connect } from 'node:net'
 import { after, test } from 'node:test'
 import { CID } from 'multiformats/cid'
@@ -13,7 +13,7 @@ import { formatIpnsName } from '../../src/core/ipns-name.ts'
 import type { IpnsRecord } from '../../src/core/ipns-record.ts'
 import { limits } from '../../src/core/limits.ts'
 import type { PeerId, Provider } from '../../src/core/peer.ts'
-import { RequestRate } from '../../src/http/request-rate.ts'
+import { RequestRate, shareConnections } from '../../src/http/request-rate.ts'
 import { filtered, filtersOf, type PeerRecord } from '../../src/http/routing-filters.ts'
 import { openRoutingServer, type RoutingServer } from '../../src/http/routing-server.ts'
 import type { RoutingIndex } from '../../src/node/routing-index.ts'
@@ -224,4 +224,22 @@ test('each address has so many questions, and gets more with time; an IPv6 netwo
   assert.equal(burst('2001:db8:1:2::7'), 0)
   assert.equal(burst('2001:db8:1:3::7'), limits.routingBurst)
   assert.equal(burst('127.0.0.1'), 1_000, 'a proxy on this machine stands for everybody')
+})
+
+test('one client cannot have all connections, and gets new ones when its old ones close', () => {
+  const server = new EventEmitter()
+  shareConnections(server as never)
+  const open = (remoteAddress: string) => {
+    let dropped = false
+    const socket = Object.assign(new EventEmitter(), { remoteAddress, destroy: () => (dropped = true) })
+    server.emit('connection', socket)
+    return { close: () => socket.emit('close'), dropped }
+  }
+  const many = (from: (at: number) => string) => Array.from({ length: 200 }, (_, at) => open(from(at)))
+  const kept = many((at) => `2001:db8:1:2::${at + 1}`).filter(({ dropped }) => !dropped)
+  assert.equal(kept.length, limits.routingConnectionsPerClient)
+  assert.equal(open('203.0.113.1').dropped, false)
+  assert.equal(many(() => '127.0.0.1').filter(({ dropped }) => dropped).length, 0, 'a proxy stands for everybody')
+  for (const { close } of kept) close()
+  assert.equal(open('2001:db8:1:2::1').dropped, false)
 })

@@ -153,6 +153,10 @@ test('a port in use and an address that is not ours are named', async () => {
     code: 'LISTEN_FAILED',
     message: /192\.0\.2\.1/,
   })
+  await assert.rejects(testHost({ listen: ['/ip4/127.0.0.1/tcp/0/ws'] }), {
+    code: 'LISTEN_FAILED',
+    message: /IP addresses and TCP ports alone$/,
+  })
   await assert.rejects(testHost({ listen: ['localhost:4101'] }), { code: 'ADDRESS_INVALID' })
 })
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { multiaddr } from '@multiformats/multiaddr'
-import { times } from '../../src/core/limits.ts'
+import { limits, times } from '../../src/core/limits.ts'
 import { libp2pPeerId } from '../../src/net/addresses.ts'
 import { newIdentity, peerIdOf } from '../../src/net/identity.ts'
 import { passOverOldMentions } from '../../src/net/mentions.ts'
@@ -26,4 +26,20 @@ test('a peer is news once in a while, and at a new address', async () => {
   assert.equal(mention(id, 2), 3)
   await clock.until(new Promise<void>((resolve) => clock.timer(times.dhtMentionMs, resolve)))
   assert.equal(mention(id, 2), 4)
+})
+
+test('of one peer no more addresses are heard than are believed, and none without end', () => {
+  const heard: { multiaddrs: object[] }[] = []
+  const answers = {
+    safeDispatchEvent: (_: string, init: object) => heard.push((init as { detail: (typeof heard)[0] }).detail) > 0,
+  }
+  passOverOldMentions(answers, new VirtualClock())
+  const tell: (type: string, init: object) => boolean = answers.safeDispatchEvent
+  const id = libp2pPeerId(peerIdOf(newIdentity()))
+  const [long, ...many] = [
+    `/dns4/${'a'.repeat(100_000)}/tcp/1`,
+    ...Array.from({ length: 1_000 }, (_, at) => `/ip4/10.0.0.1/tcp/${at + 1}`),
+  ].map((text) => multiaddr(text))
+  tell('peer', { detail: { id, multiaddrs: [long, ...many] } })
+  assert.deepEqual(heard[0]?.multiaddrs, many.slice(0, limits.addressesPerPeerMax - 1))
 })

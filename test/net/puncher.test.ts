@@ -2,6 +2,8 @@
 // the ports, the roles, what happens to the relayed connection, and people who ask for holes that they shall not have.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { streamPair } from '@libp2p/utils'
 import { multiaddr } from '@multiformats/multiaddr'
 import { systemClock } from '../../src/base/clock.ts'
 import { silentLog } from '../../src/base/log.ts'
@@ -9,14 +11,15 @@ import { systemRandom } from '../../src/base/random.ts'
 import { Scope } from '../../src/base/scope.ts'
 import { limits } from '../../src/core/limits.ts'
 import { TableDatastore } from '../../src/net/datastore.ts'
-import { newIdentity } from '../../src/net/identity.ts'
+import { newIdentity, peerIdOf } from '../../src/net/identity.ts'
 import { Libp2pNetwork } from '../../src/net/network.ts'
 import { createNode } from '../../src/net/node.ts'
 import { punchProtocol } from '../../src/net/punch.ts'
 import { encodePunch } from '../../src/net/punch-message.ts'
-import { startPunching } from '../../src/net/puncher.ts'
+import { Puncher, startPunching } from '../../src/net/puncher.ts'
 import { startReaching } from '../../src/net/reaching.ts'
 import { Ed25519Signer } from '../../src/net/signer.ts'
+import { VirtualClock } from '../twins/clock.ts'
 import { MemoryTable } from '../twins/table.ts'
 import { until } from '../twins/until.ts'
 import { addressOf, testHost } from './hosts.ts'
@@ -110,4 +113,65 @@ test('two that call each other at once agree who leads', async () => {
   const isDirect = (from: typeof one, to: typeof one) =>
     from.node.getConnections(to.node.peerId).some(({ direct }) => direct)
   await until('both are connected directly', () => isDirect(one, other) && isDirect(other, one))
+})
+
+test('tries that fail leave nobody listening', async () => {
+  const clock = new VirtualClock()
+  const newPeer = () => peerIdFromString(peerIdOf(newIdentity()))
+  const [relay, other, self] = [newPeer(), newPeer(), newPeer()]
+  let listeners = 0
+  let accepts = 0
+  const near = { remotePeer: relay, direct: true, status: 'open' }
+  const relayed = {
+    remotePeer: other,
+    remoteAddr: multiaddr(`/ip4/203.0.113.9/tcp/1/p2p/${relay}/p2p-circuit/p2p/${other}`),
+    direct: false,
+    direction: 'inbound',
+    status: 'open',
+    addEventListener: () => {},
+    removeEventListener: () => {},
+    newStream: async () => {
+      const [ours, theirs] = await streamPair()
+      theirs.addEventListener('message', () => {
+        if (theirs.status === 'open')
+          theirs.send(encodePunch({ type: 'connect', addresses: [multiaddr('/ip4/203.0.113.2/tcp/2')] }))
+      })
+      return ours
+    },
+  }
+  const events = new EventTarget()
+  const node = {
+    peerId: self,
+    handle: async () => {},
+    peerStore: { get: async () => Promise.reject(new Error('unknown')) },
+    getConnections: (peer?: typeof relay) => [near, relayed].filter((each) => !peer || each.remotePeer.equals(peer)),
+    addEventListener: (type: string, listen: () => void) => {
+      listeners++
+      events.addEventListener(type, listen)
+    },
+    removeEventListener: (type: string, listen: () => void) => {
+      listeners--
+      events.removeEventListener(type, listen)
+    },
+  }
+  const tcp = {
+    portOf: () => 50_000,
+    dialFrom: async () => Promise.reject(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' })),
+    acceptAt: async () => {
+      accepts++
+      throw Object.assign(new Error('taken'), { code: 'EADDRINUSE' })
+    },
+  }
+  const puncher = new Puncher({ node, tcp, clock, log: silentLog } as never)
+  await puncher.start()
+  for (const [connection, observedAddr] of [[near, multiaddr('/ip4/203.0.113.1/tcp/50000')], [relayed]])
+    events.dispatchEvent(new CustomEvent('peer:identify', { detail: { connection, observedAddr } }))
+  for (let seconds = 0; seconds < 120 && accepts < limits.punchTries; seconds++) {
+    await new Promise(setImmediate)
+    await clock.advance(1_000)
+  }
+  assert.ok(accepts >= limits.punchTries)
+  puncher.stop()
+  await new Promise(setImmediate)
+  assert.equal(listeners, 0)
 })

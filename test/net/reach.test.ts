@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { multiaddr } from '@multiformats/multiaddr'
 import fc from 'fast-check'
 import { announcedAddresses } from '../../src/net/announced.ts'
-import { ownAddresses } from '../../src/net/dial-back.ts'
+import { believed, ownAddresses } from '../../src/net/dial-back.ts'
 import { DialOrder } from '../../src/net/dial-order.ts'
 import { kindOf, type ReachFacts, type Trial, verdictOf, whyOf } from '../../src/net/reach.ts'
 import { VirtualClock } from '../twins/clock.ts'
@@ -46,7 +46,10 @@ test('each case has its sentence, with what to do', () => {
     say({}),
     /^unreachable: .*NAT.*private cluster without one reachable machine.*forward TCP port 4101.*hub/,
   )
-  assert.match(say({ private: false }), /^unreachable: .*connect to peers that relay/)
+  assert.match(
+    say({ private: false, trials: [no('')] }),
+    /^unreachable: no peer of the internet has dialed this one yet.*connect to peers that relay/,
+  )
   assert.match(say({ places: 2 }), /^relayed: .*through 2 relays\. To be dialed directly, switch UPnP on/)
   assert.match(
     say({ places: 1, listens: false, trials: [] }),
@@ -55,6 +58,11 @@ test('each case has its sentence, with what to do', () => {
   assert.match(say({ verdict: 'direct', trials: [yes('8.8.8.8')] }), /^direct: others reach this peer directly$/)
   assert.match(say({ verdict: 'direct', trials: [yes('8.8.8.8')], mapped: true }), /^direct: .*UPnP/)
   assert.match(say({ verdict: 'direct', trials: [yes('10.0.0.2')] }), /^direct: .*nobody outside has tried/)
+  assert.match(
+    say({ verdict: 'direct', trials: [yes('10.0.0.2')], mapped: true }),
+    /nobody outside has tried/,
+    'a mapping alone shows nothing',
+  )
   assert.match(say({ verdict: 'unknown', trials: [], connections: 0 }), /^unknown: no other peer is connected/)
   assert.match(say({ verdict: 'unknown', trials: [] }), /^unknown: it is not known yet/)
   assert.match(say({ connections: 0 }), /^unknown: no other peer is connected/)
@@ -82,6 +90,18 @@ test('nobody is sent to dial anything but the one who asks', () => {
       for (const address of dialed) assert.ok(address.startsWith(`/ip4/${observed}/tcp/`), address)
     }),
   )
+})
+
+test('of an answer only our own addresses are believed, and our port where we were seen', () => {
+  const asked = ['/ip4/192.168.1.7/tcp/4101', '/dns4/home.example/tcp/4102']
+  const worked = [
+    asked[0]!,
+    '/ip4/203.0.113.5/tcp/4101',
+    '/ip4/9.9.9.9/tcp/4101',
+    '/ip4/203.0.113.5/tcp/22',
+    '/dns4/elsewhere.example/tcp/4101',
+  ]
+  assert.deepEqual(believed(worked, '203.0.113.5', asked), worked.slice(0, 2))
 })
 
 test('direct addresses go before relays, private ones of other networks after them, and failures last', async () => {

@@ -101,6 +101,25 @@ test('a relay that goes is replaced within a step, and one that refuses is asked
   await loop.stop()
 })
 
+test('relays of the same network do not take the places of those further away, and yield theirs', async () => {
+  const { clock, places, relays, reservations, loop } = setUp(6)
+  const [far, ...near] = relays
+  for (const [at, { peer, connection }] of near.entries())
+    Object.assign(connection, { remoteAddr: multiaddr(`/ip4/192.168.1.${at + 1}/tcp/4101/p2p/${peer}`) })
+  Object.assign(far!.connection, { status: 'closed' })
+  reservations.lost(far!.connection)
+  // What was got before these addresses were given.
+  places.clear()
+  await clock.advance(times.relaysPollMs)
+  assert.equal(places.size, limits.relaysWanted)
+  assert.ok(!places.has(far!.peer))
+  Object.assign(far!.connection, { status: 'open' })
+  await clock.advance(times.relaysPollMs)
+  assert.ok(places.has(far!.peer))
+  assert.equal(places.size, limits.relaysWanted)
+  await loop.stop()
+})
+
 test('a place whose renewal fails is used until it ends, and not longer', async () => {
   const { clock, places, relays, state, loop } = setUp(1)
   await clock.advance(100)
@@ -110,6 +129,18 @@ test('a place whose renewal fails is used until it ends, and not longer', async 
   await clock.advance(times.reservationMs * 0.2)
   assert.equal(places.size, 0)
   assert.equal(state.changes, 2, 'told when it came and when it went')
+  await loop.stop()
+})
+
+test('a relay that gives places for a moment only does not have this peer ask and announce all the time', async () => {
+  const { clock, state, relays, loop } = setUp(1)
+  relays[0]!.lifeMs = 1_000
+  await clock.advance(2 * times.reservationMs)
+  const [{ length: before }, changes] = [relays[0]!.asked, state.changes]
+  await clock.advance(3_600_000)
+  const asked = relays[0]!.asked.length - before
+  assert.ok(asked > 0 && asked <= 30, `asked ${asked} times in an hour`)
+  assert.equal(state.changes, changes)
   await loop.stop()
 })
 
@@ -143,6 +174,25 @@ test('times are believed within bounds', () => {
   const place = (lifeMs: number) =>
     placeOf({ expires: (clock.nowMs() + lifeMs) / 1000, addresses: [] }, { relay: peer, way: connection, clock })
   assert.equal(place(1e15).endMs, times.reservationMostMs)
-  assert.ok(place(1_000).renewMs >= times.reservationRenewMinMs, 'no relay has us ask all the time')
-  assert.throws(() => place(-1), { code: 'CIRCUIT_FAILED' })
+  assert.equal(place(2 * times.reservationLeastMs).renewMs, times.reservationLeastMs)
+  assert.throws(() => place(times.reservationLeastMs - 1_000), { code: 'CIRCUIT_FAILED', message: /too short/ })
+  assert.throws(() => place(-1), { code: 'CIRCUIT_FAILED', message: /ended already/ })
+})
+
+test('a relay cannot have this peer announce addresses that nobody would read', () => {
+  const clock = new VirtualClock()
+  const { peer, connection } = relayTwin(0)
+  const claimed = [
+    '/ip4/8.8.4.4/tcp/1',
+    `/dns4/${'a'.repeat(4_000)}/tcp/1`,
+    `/ip4/8.8.4.4/tcp/1/http-path/${'b'.repeat(400)}`,
+  ]
+  const addresses = claimed.map((text) => multiaddr(text).bytes)
+  const expires = clock.nowMs() / 1000 + 600
+  const place = placeOf({ expires, addresses }, { relay: peer, way: connection, clock })
+  const believed = ['/ip4/8.8.8.1/tcp/4101', claimed[0]]
+  assert.deepEqual(
+    place.addresses.map(String),
+    believed.map((bare) => `${bare}/p2p/${peer}`),
+  )
 })

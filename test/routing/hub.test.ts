@@ -332,7 +332,8 @@ test('hubs that are connected are asked beside those that are set, each URL once
   })
   const world = new NetworkTwin({ clock: systemClock })
   const [here, hub] = [world.join('here'), world.join('hub')]
-  await serveHubDoor(hub, { port: Number(new URL(url).port) })
+  const door = { port: undefined as number | undefined }
+  await serveHubDoor(hub, door)
   const connected = { peer: hub.self, direction: 'out', protocols: [hubProtocol], addresses: ['/ip4/127.0.0.1/tcp/9'] }
   const network = (relayed: boolean): HubIndexDeps['network'] => ({
     self,
@@ -342,6 +343,8 @@ test('hubs that are connected are asked beside those that are set, each URL once
   assert.equal(index([], { network: network(true) }).isWorthAsking, false)
   const learnt = index([], { network: network(false) })
   assert.equal(learnt.isWorthAsking, true)
+  assert.equal((await Array.fromAsync(learnt.providers(cid))).length, 0, 'it has just started, and does not serve yet')
+  door.port = Number(new URL(url).port)
   assert.equal((await Array.fromAsync(learnt.providers(cid))).length, 1)
   assert.deepEqual(
     (await learnt.check()).map(({ url, from, isWell }) => ({ url, from, isWell })),
