@@ -258,6 +258,19 @@ test('what was about to be kept when the process ended is not kept, and no pin o
   assert.deepEqual([...(await open()).untold(pinKey)], [])
 })
 
+test('a doubt about what is held outlives the process', async () => {
+  const [table, roots] = [
+    new MemoryTable(),
+    { has: () => true, list: () => [], add: async () => {}, remove: async () => true },
+  ]
+  const open = () => Holdings.open({ table, roots }, { capacity: 100 })
+  assert.equal((await open()).isDoubted, false)
+  await (await open()).noteDoubt(true)
+  assert.equal((await open()).isDoubted, true)
+  await (await open()).noteDoubt(false)
+  assert.equal((await open()).isDoubted, false)
+})
+
 test('the time of the cluster is that of its middle clock', () => {
   const clock = new VirtualClock()
   const time = new ClusterTime(clock)
