@@ -39,6 +39,7 @@ export class HolderWorker implements Worker {
   #queuedAtMs = Number.NEGATIVE_INFINITY
   readonly #running = new Set<Promise<void>>()
   #cancelDoubt: (() => void) | undefined
+  #isNoted = false
   #isClosed = false
   wake: () => void = () => {}
 
@@ -76,15 +77,25 @@ export class HolderWorker implements Worker {
 
   /** Everything held is looked through, and what is missing fetched. */
   doubtAll(): void {
+    this.#noteDoubt(true)
     for (const held of this.#deps.holdings.all()) this.doubt(held)
   }
 
   /** The same in a while: where one block went others may follow, and one look is enough for all. */
   doubtAllSoon(): void {
+    this.#noteDoubt(true)
     this.#cancelDoubt ??= this.#deps.clock.timer(times.mendAfterMs, () => {
       this.#cancelDoubt = undefined
       this.doubtAll()
     })
+  }
+
+  // The blocks that are gone are not listed any more, so that after a crash nothing else would lead to them.
+  #noteDoubt(isDoubted: boolean): void {
+    if (isDoubted === this.#isNoted) return
+    this.#isNoted = isDoubted
+    const { holdings, log } = this.#deps
+    holdings.noteDoubt(isDoubted).catch((error: unknown) => log.debug(`a doubt was not noted: ${sentenceOf(error)}`))
   }
 
   doubt(held: Held, { rereads = false } = {}): void {
@@ -115,6 +126,7 @@ export class HolderWorker implements Worker {
       if (!held) break
       if (this.#isLacking(held) || this.#doubted.has(held)) this.#start(held)
     }
+    if (this.#doubted.size === 0 && this.#fetching.size === 0 && !this.#cancelDoubt) this.#noteDoubt(false)
     return {
       next: 'later',
       delayMs: this.#fetching.size < this.#concurrency ? this.#untilNextMs(nowMs) : times.holdPollMs,

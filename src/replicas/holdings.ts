@@ -42,6 +42,7 @@ export interface Telling {
 const heldPrefix = 'held/'
 const keptPrefix = 'kept/'
 const tellingPrefix = 'telling/'
+const doubtedRow = 'doubted'
 /** The code point after the slash. */
 const after = (prefix: string) => `${prefix.slice(0, -1)}0`
 
@@ -141,6 +142,16 @@ export class Holdings {
     if (!held.isHeld || this.#held.get(held.key) !== held) return
     this.#set(held, false)
     await this.#write(held)
+  }
+
+  /** True if what is held was being looked through when the last process ended. */
+  get isDoubted(): boolean {
+    return this.#table.get(doubtedRow) !== undefined
+  }
+
+  /** Notes that what is held is to be looked through, or that it has been. */
+  async noteDoubt(isDoubted: boolean): Promise<void> {
+    await this.#table.write([isDoubted ? { put: doubtedRow, value: encode(true) } : { delete: doubtedRow }])
   }
 
   /** What was heard of a pin last is what is told if its record is ever lost. */

@@ -39,7 +39,7 @@ export interface ToldPlace {
 /** What a driver knows of a pin. */
 export interface Told {
   pin: Uint8Array
-  /** As many members as shall have confirmed it. */
+  /** As many members as shall have confirmed it, and the record names them. */
   enough: boolean
   places: ToldPlace[]
   bytesPerSecond: number

@@ -86,6 +86,7 @@ export async function openReplicas(deps: ReplicasDeps, options: ReplicasOptions)
   const parts: Parts = { ...common, driver, holder, keeper, options }
   calls = opening.use(await deps.openCalls({ protocol, answer: answerCalls(serving) }))
   opening.defer(() => holder.close())
+  if (holdings.isDoubted) holder.doubtAll()
   opening.defer(store.onLost(() => holder.doubtAllSoon()))
   opening.defer(records.follow(pinPrefix, (record) => driver.follow(record)))
   opening.defer(

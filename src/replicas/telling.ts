@@ -75,7 +75,8 @@ export function tellOf({ driver, presence }: Pick<TellingDeps, 'driver' | 'prese
   const rates = [...driven.said.values()].map(({ bytesPerSecond }) => bytesPerSecond)
   return {
     pin: encodePin(driven.pin),
-    enough: plan.isHeld,
+    // Who is about to be named would let go of what it is counted for.
+    enough: plan.isHeld && plan.toName.length === 0,
     places,
     bytesPerSecond: rates.reduce((sum, rate) => sum + rate, 0),
     why: whyNot(driven, plan, places, { driver, presence }),

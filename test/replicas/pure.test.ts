@@ -9,11 +9,15 @@ import { limits } from '../../src/core/limits.ts'
 import type { PeerId } from '../../src/core/peer.ts'
 import { chooseHolders } from '../../src/replicas/choose.ts'
 import { ClusterTime } from '../../src/replicas/cluster-time.ts'
+import { newDriven } from '../../src/replicas/driven.ts'
+import type { DriverWorker } from '../../src/replicas/driver.ts'
 import { mayDrop } from '../../src/replicas/holder.ts'
 import { Holdings } from '../../src/replicas/holdings.ts'
 import { decodeAnswer, decodeRequest, encodeAnswer, encodeRequest, type Request } from '../../src/replicas/messages.ts'
 import { copiesOf, decodePin, encodePin, mergePins, type Pin, pinKey, withoutWishes } from '../../src/replicas/pin.ts'
 import { planPin, type Situation } from '../../src/replicas/plan.ts'
+import type { Presence } from '../../src/replicas/presence.ts'
+import { tellOf } from '../../src/replicas/telling.ts'
 import { VirtualClock } from '../twins/clock.ts'
 import { MemoryTable } from '../twins/table.ts'
 
@@ -254,6 +258,19 @@ test('what was about to be kept when the process ended is not kept, and no pin o
   assert.deepEqual([...(await open()).untold(pinKey)], [])
 })
 
+test('a doubt about what is held outlives the process', async () => {
+  const [table, roots] = [
+    new MemoryTable(),
+    { has: () => true, list: () => [], add: async () => {}, remove: async () => true },
+  ]
+  const open = () => Holdings.open({ table, roots }, { capacity: 100 })
+  assert.equal((await open()).isDoubted, false)
+  await (await open()).noteDoubt(true)
+  assert.equal((await open()).isDoubted, true)
+  await (await open()).noteDoubt(false)
+  assert.equal((await open()).isDoubted, false)
+})
+
 test('the time of the cluster is that of its middle clock', () => {
   const clock = new VirtualClock()
   const time = new ClusterTime(clock)
@@ -265,4 +282,20 @@ test('the time of the cluster is that of its middle clock', () => {
   time.heard('B' as PeerId, clock.nowMs() - dayMs)
   time.heard('C' as PeerId, clock.nowMs() - dayMs)
   assert.equal(time.nowMs(), clock.nowMs() - dayMs, 'its own clock is the one that is off')
+})
+
+test('a pin is not told to be held by enough while one of those that shall hold it is still to be named', () => {
+  const { cid } = Block.of(codecs.raw, new Uint8Array(1))
+  const wish = { id: 'w', by: 'B' as PeerId, copies: 2, elsewhere: false }
+  const pin: Pin = { cid: cid.toString(), sizeBytes: 1, wishes: [wish], ended: [], holders: ['B' as PeerId] }
+  const driven = newDriven('pin/one', { pin, context: '', isSplit: false })
+  const plan = { target: ['A', 'B'] as PeerId[], toTrim: [], isHeld: true }
+  const presence = { seesPeer: () => true, isDeaf: () => false, counted: {} } as unknown as Presence
+  const enough = (toName: string[]) => {
+    const driver = { get: () => driven, drives: () => true, plan: () => ({ ...plan, toName }), largestRoom: 1 }
+    const parts = { driver: { ...driver, possibleFor: () => 2 } as unknown as DriverWorker, presence }
+    return tellOf(parts, 'pin/one')?.enough
+  }
+  assert.equal(enough(['A']), false)
+  assert.equal(enough([]), true)
 })
