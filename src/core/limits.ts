@@ -107,7 +107,7 @@ export const limits = {
   channelReadBytesMax: 2 * MiB,
   /** Streams that we open of one protocol over one connection: what runs over them has tighter limits of its own. */
   streamsOutMax: 256,
-  /** Pings under way over one connection, each way: one every ten seconds while `pingMs` lasts, and those of the DHT. */
+  /** Pings under way over one connection, each way: ours, the other side's, and those of the DHT. */
   pingStreamsMax: 8,
   /** Connections, both ways. js-libp2p's figure. */
   connectionsMax: 300,
@@ -532,6 +532,13 @@ export const times = {
   datastoreDelayMs: 1_000,
   /** A connection that does not answer a ping for this long is dead. A busy machine may take some seconds. */
   pingMs: 20_000,
+  /** How often one is pinged. */
+  pingEveryMs: 30_000,
+  /** So is one to a relay that this peer is reached through, which then has to answer by then: another is found in 15 s. */
+  pingVitalEveryMs: 4_000,
+  pingVitalMs: 8_000,
+  /** How often it is looked at which connections are to be pinged: a new one is at once. */
+  pingLookMs: 1_000,
   /** A connection must have finished its handshake by then. */
   handshakeMs: 8_000,
   /** Trying some addresses for a peer: one that answers nothing takes as long as a dial may. */

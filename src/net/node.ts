@@ -96,7 +96,8 @@ export async function createNode(
       // The Meeting worker does this, for longer.
       reconnectRetries: 0,
     },
-    connectionMonitor: { pingTimeout: { minTimeout: times.pingMs } },
+    // Pinging does this, with less.
+    connectionMonitor: { enabled: false },
     // An address counts from when it was first seen and is not renewed, so by default a server of the DHT forgets the
     // addresses of a provider after an hour, though it is connected. The datastore bounds what is kept instead.
     peerStore: { maxAddressAge: Number.POSITIVE_INFINITY, maxPeerAge: Number.POSITIVE_INFINITY },

@@ -1,7 +1,7 @@
 // What keeps this peer reachable: finding out who can dial it, the relay that it is for others once they can, and the
 // places that it has at relays itself while they cannot. It wires these to the events of libp2p and starts their work;
 // what each decides is theirs.
-import type { Libp2p, PeerId as Libp2pPeerId } from '@libp2p/interface'
+import type { Connection, Libp2p, PeerId as Libp2pPeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Clock } from '../base/clock.ts'
 import { sentenceOf } from '../base/errors.ts'
@@ -23,6 +23,7 @@ import { dialBackProtocol, serveDialBack } from './dial-back.ts'
 import { machineInterfaces } from './dial-order.ts'
 import type { Libp2pNetwork } from './network.ts'
 import type { Node } from './node.ts'
+import { Pinging, pingOver } from './pinging.ts'
 import { kindOf, type Reach, type ReachFacts, type Trial, whyOf } from './reach.ts'
 import { Reachability } from './reachability.ts'
 import { RelayBudget } from './relay-budget.ts'
@@ -89,7 +90,14 @@ export async function startReaching(deps: ReachingDeps, options: Options, scope:
     log,
   })
   listen(node, scope, { reservations, reachability, relay })
-  const loops = [reachability, reservations].map((worker) => new WorkerLoop({ worker, clock, log }))
+  const pinging = new Pinging<Connection>({
+    lines: () => node.getConnections(),
+    isVital: ({ id }) => [...circuit.places.values()].some(({ connection }) => connection === id),
+    ping: (line, signal) => pingOver(deps, line, signal),
+    clock,
+    log,
+  })
+  const loops = [reachability, reservations, pinging].map((worker) => new WorkerLoop({ worker, clock, log }))
   for (const loop of loops) {
     loop.start()
     scope.defer(() => loop.stop())
