@@ -1,6 +1,6 @@
 // The ways in and out of a node: transports, what asks a router for a port, and which addresses are told. libp2p makes its
 // transports by itself and shows its inside to them alone; what else needs a part of that gets it from here.
-import { autoNATv2 } from '@libp2p/autonat-v2'
+import { autoNAT } from '@libp2p/autonat'
 import { type Libp2p, serviceCapabilities, type Transport, type Upgrader } from '@libp2p/interface'
 import type { AddressManager, ConnectionManager, Registrar, TransportManager } from '@libp2p/interface-internal'
 import { uPnPNAT } from '@libp2p/upnp-nat'
@@ -28,7 +28,7 @@ export interface NodeParts {
 export function portServices({ isOpen, upnp }: { isOpen: boolean; upnp: boolean }) {
   const dialBack = () => ({ [serviceCapabilities]: ['@libp2p/autonat'] })
   return [
-    ['autonat', isOpen ? autoNATv2() : dialBack],
+    ['autonat', isOpen ? autoNAT() : dialBack],
     ...(upnp ? [['upnp', uPnPNAT({ portMappingDescription: 'potluck' })]] : []),
   ]
 }
