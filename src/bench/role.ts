@@ -45,10 +45,12 @@ export class Role<Command extends object, Answer extends object> implements Disp
   }
 }
 
-/** The other end, in the process itself: answers every command of the parent. */
+/** The other end, in the process itself: answers every command of the parent, and ends with it. */
 export function answerParent<Command extends object, Answer extends object>(
   answer: (command: Command) => Promise<Answer>,
 ): void {
+  // A parent that was killed ends nobody.
+  process.on('disconnect', () => process.exit())
   process.on('message', (command: Command) => {
     answer(command).then(
       (given) => process.send?.(given),
