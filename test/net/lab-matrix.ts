@@ -1,7 +1,7 @@
 // The laboratory's matrix: whole peers of one cluster behind each kind of NAT, each pair first kept apart, so that a file
 // must go through a relay, then left to find a direct way, and to fetch another file by that. `node test/net/lab-matrix.ts`
 // prints it; the test of the laboratory judges it.
-import { setTimeout as sleep } from 'node:timers/promises'
+import { until } from '../twins/until.ts'
 import { type HomeKind, Lab, labMissing, type Place } from './lab.ts'
 import { type Actor, Cast } from './lab-cast.ts'
 
@@ -16,12 +16,11 @@ export interface Pair {
 }
 
 const fileBytes = 512 * 1024
-// Far more than any machine needs: only turns a hang into a failure.
-const patienceMs = 100_000
+/** Each look asks several processes. */
+const lookEveryMs = 50
 
 export async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
-  for (const startMs = performance.now(); !(await holds()); await sleep(50))
-    if (performance.now() - startMs > patienceMs) throw new Error(`waited too long until ${what}`)
+  await until(what, holds, { everyMs: lookEveryMs })
 }
 
 /**

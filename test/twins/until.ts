@@ -3,14 +3,18 @@
 import { sleep, systemClock } from '../../src/base/clock.ts'
 
 const pollMs = 5
-const deadlineMs = 60_000
+const deadlineMs = 100_000
 
-/** Resolves once `holds` is true. */
-export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+/** Resolves once `holds` is true, which is looked at every so often. */
+export async function until(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  { everyMs = pollMs }: { everyMs?: number } = {},
+): Promise<void> {
   const startMs = systemClock.monotonicMs()
   while (!(await holds())) {
     if (systemClock.monotonicMs() - startMs > deadlineMs) throw new Error(`waited too long until ${what}`)
-    await sleep(systemClock, pollMs)
+    await sleep(systemClock, everyMs)
   }
 }
 
