@@ -1,13 +1,13 @@
 // IPNS names: the PeerId of whoever publishes, written as a CID (`k51…`) or in base58 (`12D3KooW…`). Names of Ed25519 keys
 // only: they carry the key in themselves, so that a record can be checked without looking anything up.
 // Format: https://specs.ipfs.tech/ipns/ipns-record/#ipns-name
-import { base32 } from 'multiformats/bases/base32'
 import { base36 } from 'multiformats/bases/base36'
 import { base58btc } from 'multiformats/bases/base58'
 import { CID } from 'multiformats/cid'
 import * as Digest from 'multiformats/hashes/digest'
 import { CoreError } from './block.ts'
 import type { PeerId } from './peer.ts'
+import { keyMultihashOf } from './peer-id.ts'
 import { pathOf } from './ref.ts'
 
 const libp2pKeyCodec = 0x72
@@ -15,8 +15,6 @@ const routingPrefix = new TextEncoder().encode('/ipns/')
 /** An identity multihash of 36 bytes that hold libp2p's protobuf of an Ed25519 key: type 1, 32 bytes of key. */
 const keyPrefix = Uint8Array.of(0x00, 0x24, 0x08, 0x01, 0x12, 0x20)
 const multihashBytes = keyPrefix.byteLength + 32
-/** Characters of the longest way to write a name: base 2. */
-const nameCharactersMax = 350
 
 /** What `/ipns/NAME/a/b` says. */
 export interface IpnsRef {
@@ -35,7 +33,7 @@ export function parseIpnsRef(text: string): IpnsRef | undefined {
 /** A name in any of its forms, alone or as `/ipns/NAME`. Throws REF_INVALID. */
 export function parseIpnsName(text: string): PeerId {
   const name = text.replace(/^(?:\/ipns\/|ipns:\/\/)/, '').replace(/\/$/, '')
-  const multihash = multihashOf(name)
+  const multihash = keyMultihashOf(name)
   if (multihash && isEd25519(multihash)) return base58btc.baseEncode(multihash) as PeerId
   const shown = name.length > 80 ? `${name.slice(0, 80)}…` : name
   const why = multihash ? 'is the name of a key that is not Ed25519, which potluck does not read' : whatNameIs(name)
@@ -58,17 +56,6 @@ export function ipnsPeerOf(key: Uint8Array): PeerId | undefined {
   const multihash = key.subarray(routingPrefix.byteLength)
   const isIpns = Buffer.compare(key.subarray(0, routingPrefix.byteLength), routingPrefix) === 0
   return isIpns && isEd25519(multihash) ? (base58btc.baseEncode(multihash) as PeerId) : undefined
-}
-
-function multihashOf(name: string): Uint8Array | undefined {
-  if (name.length > nameCharactersMax) return undefined
-  try {
-    if (/^(12D3|Qm)/.test(name)) return base58btc.baseDecode(name)
-    const cid = CID.parse(name, base36.decoder.or(base32.decoder).or(base58btc.decoder))
-    return cid.code === libp2pKeyCodec ? cid.multihash.bytes : undefined
-  } catch {
-    return undefined
-  }
 }
 
 function isEd25519(multihash: Uint8Array): boolean {

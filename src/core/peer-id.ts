@@ -20,15 +20,16 @@ const textCharactersMax = 80
 
 /** The PeerId that a text in any of its forms stands for, in base58; undefined if it is none. */
 export function readPeerId(text: string): PeerId | undefined {
-  if (text.length > textCharactersMax) return undefined
-  const multihash = multihashOf(text)
+  const multihash = keyMultihashOf(text)
   const isKey = keyForms.some(
     ({ prefix, bytes }) => multihash?.byteLength === bytes && prefix.every((byte, at) => multihash[at] === byte),
   )
   return multihash && isKey ? (base58btc.baseEncode(multihash) as PeerId) : undefined
 }
 
-function multihashOf(text: string): Uint8Array | undefined {
+/** The multihash in a text that is written like a PeerId, whatever it is of; undefined for any other text. */
+export function keyMultihashOf(text: string): Uint8Array | undefined {
+  if (text.length > textCharactersMax) return undefined
   try {
     if (/^(1|Qm)/.test(text)) return base58btc.baseDecode(text)
     const cid = CID.parse(text, base36.decoder.or(base32.decoder).or(base58btc.decoder))
