@@ -6,9 +6,10 @@ import type { Clock } from '../base/clock.ts'
 import { BaseError, sentenceOf } from '../base/errors.ts'
 import { CoreError } from './block.ts'
 import { FrameCutter, FrameWriter, frameKinds, garbled, refusalOf } from './call-frames.ts'
-import { limits, times } from './limits.ts'
+import { limits } from './limits.ts'
 import type { PeerId } from './peer.ts'
 import type { Channel } from './ports.ts'
+import { times } from './times.ts'
 import { formatTime } from './units.ts'
 
 interface OpenCall {

@@ -8,9 +8,10 @@ import { CoreError } from './block.ts'
 import { CallAnswers } from './call-answers.ts'
 import { checkPayload } from './call-frames.ts'
 import { CallLine } from './call-line.ts'
-import { limits, times } from './limits.ts'
+import { limits } from './limits.ts'
 import type { PeerId } from './peer.ts'
 import type { AnswerCall, Calls, Channel, Network } from './ports.ts'
+import { times } from './times.ts'
 
 export interface CallsDeps {
   network: Network

@@ -4,9 +4,9 @@
 // any and does not speak these protocols at all, so that nobody waits for it. What this peer asks of others is not restricted.
 import { type Clock, sleep } from '../base/clock.ts'
 import { CoreError } from './block.ts'
-import { times } from './limits.ts'
 import type { PeerId } from './peer.ts'
 import type { Admission, Channel, Membership, Network } from './ports.ts'
+import { times } from './times.ts'
 
 /** The same network; only `handle` differs. */
 export function membersOnly(

@@ -4,9 +4,10 @@
 import type { CID } from 'multiformats/cid'
 import { withDeadline } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
-import { limits, times } from '../core/limits.ts'
+import { limits } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { BlockStore, Channel, Network } from '../core/ports.ts'
+import { times } from '../core/times.ts'
 import {
   type BitswapMessage,
   bitswapProtocol,

@@ -4,7 +4,7 @@ import { type Abortable, withDeadline } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import { Scope } from '../base/scope.ts'
-import { limits, times } from '../core/limits.ts'
+import { limits } from '../core/limits.ts'
 import type { PeerId, PeerInfo } from '../core/peer.ts'
 import type {
   BlockStore,
@@ -16,6 +16,7 @@ import type {
   LinksOf,
   Network,
 } from '../core/ports.ts'
+import { times } from '../core/times.ts'
 import { Bitswap } from './bitswap.ts'
 import { bitswapProtocol } from './bitswap-message.ts'
 import { askHave } from './blocks-client.ts'

@@ -8,7 +8,7 @@ import { type Clock, sleep } from '../base/clock.ts'
 import { codeOf, sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { Block, codecs, requireKnownHash } from '../core/block.ts'
-import { limits, times } from '../core/limits.ts'
+import { limits } from '../core/limits.ts'
 import type { PeerId, PeerInfo } from '../core/peer.ts'
 import type {
   BlockStore,
@@ -19,6 +19,7 @@ import type {
   FindProviders,
   LinksOf,
 } from '../core/ports.ts'
+import { times } from '../core/times.ts'
 import { formatTime } from '../core/units.ts'
 import { claimedDagBytes } from './claimed-sizes.ts'
 import { ExchangeError } from './errors.ts'
@@ -277,7 +278,7 @@ export class Session implements FetchSession {
         if (signal.aborted) return
         this.#deps.log.debug(`looking up ${this.#root}: ${sentenceOf(error)}`)
       }
-      do await this.#pause(againMs)
+      do await sleep(this.#deps.clock, againMs, signal).catch(() => {})
       while (!signal.aborted && !this.#needsMore())
       // Who lacked a block may have got it meanwhile, and who could not be reached may be back.
       this.#wants.askAgain()
@@ -292,10 +293,6 @@ export class Session implements FetchSession {
     // Those that are here may all be about to stall, and somebody better may have come.
     if (this.#silence.withoutBlockMs > searchAgainMostMs) return true
     return this.#wants.lackedBy([...this.#lines.keys()]) !== undefined
-  }
-
-  async #pause(delayMs: number): Promise<void> {
-    await sleep(this.#deps.clock, delayMs, this.#stop.signal).catch(() => {})
   }
 
   #meet(provider: PeerInfo): void {

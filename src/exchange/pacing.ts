@@ -4,7 +4,8 @@
 // and no supplier is thought slow because we are. While fetches of people make progress, the background gets a small
 // part of what they get. Foreground fetches are never held; they only tell what came.
 import type { Clock } from '../base/clock.ts'
-import { limits, times } from '../core/limits.ts'
+import { limits } from '../core/limits.ts'
+import { times } from '../core/times.ts'
 
 /** Blocks are asked for by the handful: the bucket fills for at least so long between two of them. */
 const paceEveryMs = 50

@@ -9,9 +9,10 @@
 //
 // What it concludes is this peer's own opinion. A peer's own ears count more than hearsay: whoever was heard is alive.
 import type { Random } from '../base/random.ts'
-import { limits, times } from '../core/limits.ts'
+import { limits } from '../core/limits.ts'
 import type { Liveness } from '../core/member.ts'
 import type { PeerId } from '../core/peer.ts'
+import { times } from '../core/times.ts'
 import type { DetectorAction, DetectorEvent } from './detector-events.ts'
 import { nearOf } from './mesh.ts'
 import { OwnTime } from './own-time.ts'

@@ -1,7 +1,7 @@
 // Time as a busy or sleeping process has to see it: the monotonic clock, less the time in which its timers stood still. A
 // pause of this process then shortens nobody's time to answer. It tells a late timer from a punctual one, and sleep from
 // both; the wall clock is asked because some monotonic clocks stop while a machine sleeps. It reads no clock itself.
-import { times } from '../core/limits.ts'
+import { times } from '../core/times.ts'
 
 /**
  * How a tick came. `behind` is late for the first time: what came meanwhile lies unread behind this timer, so let it be read

@@ -1,8 +1,9 @@
 // The doubt about one member: who shares it and how long it lasts. It begins long and shrinks with every independent
 // confirmation, since one accuser may be ill himself and several hardly are. Pure. From Lifeguard (Dadgar, Phillips, Currey
 // 2018, LHA-Suspicion).
-import { limits, times } from '../core/limits.ts'
+import { limits } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
+import { times } from '../core/times.ts'
 
 export interface Suspicion {
   startMs: number

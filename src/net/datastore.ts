@@ -11,8 +11,9 @@ import type { Clock } from '../base/clock.ts'
 import { sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { Lru } from '../base/lru.ts'
-import { limits, times } from '../core/limits.ts'
+import { limits } from '../core/limits.ts'
 import type { Table } from '../core/ports.ts'
+import { times } from '../core/times.ts'
 
 const peersPrefix = '/peers/'
 const recordPrefixes = ['/dht/provider/', '/lan-dht/provider/']

@@ -7,8 +7,9 @@ import { networkInterfaces } from 'node:os'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Clock } from '../base/clock.ts'
 import { Lru } from '../base/lru.ts'
-import { limits, times } from '../core/limits.ts'
+import { limits } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
+import { times } from '../core/times.ts'
 import { ipOfAddress, isLocalIp, isLoopbackAddress, relayOfAddress } from './addresses.ts'
 
 /** Networks that this machine has a foot in, as `192.168.1.7/24`. */

@@ -5,7 +5,7 @@ import type { Connection, Libp2p } from '@libp2p/interface'
 import type { Clock } from '../base/clock.ts'
 import { sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
-import { times } from '../core/limits.ts'
+import { times } from '../core/times.ts'
 
 export interface GossipStreamsDeps {
   node: Libp2p

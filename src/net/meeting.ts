@@ -6,9 +6,10 @@ import { codeOf, sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { StepResult, Worker } from '../base/worker.ts'
-import { limits, times } from '../core/limits.ts'
+import { limits } from '../core/limits.ts'
 import type { PeerId, PeerInfo } from '../core/peer.ts'
 import type { Network } from '../core/ports.ts'
+import { times } from '../core/times.ts'
 
 interface Target {
   dial: string | PeerInfo

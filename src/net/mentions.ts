@@ -6,7 +6,8 @@
 import type { PeerInfo } from '@libp2p/interface'
 import type { Clock } from '../base/clock.ts'
 import { Lru } from '../base/lru.ts'
-import { limits, times } from '../core/limits.ts'
+import { limits } from '../core/limits.ts'
+import { times } from '../core/times.ts'
 
 /** Where kad-dht tells of the peers in an answer, as events named 'peer'. */
 export interface KadAnswers {

@@ -5,8 +5,9 @@
 import { withDeadline } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import type { StepResult, Worker } from '../base/worker.ts'
-import { limits, times } from '../core/limits.ts'
+import { limits } from '../core/limits.ts'
 import type { Dht } from '../core/ports.ts'
+import { times } from '../core/times.ts'
 
 export class Neighbourhood implements Worker {
   readonly name = 'getting to know the neighbourhood'

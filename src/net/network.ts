@@ -6,9 +6,10 @@ import { type Abortable, abortable, withDeadline } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import { sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
-import { limits, times } from '../core/limits.ts'
+import { limits } from '../core/limits.ts'
 import type { PeerId, PeerInfo } from '../core/peer.ts'
 import type { Channel, Connected, HandlerOptions, Network } from '../core/ports.ts'
+import { times } from '../core/times.ts'
 import {
   bareAddress,
   dialableAddresses,

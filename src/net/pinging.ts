@@ -10,8 +10,9 @@ import { sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { StepResult, Worker } from '../base/worker.ts'
-import { limits, times } from '../core/limits.ts'
+import { limits } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
+import { times } from '../core/times.ts'
 import { StreamChannel } from './channel.ts'
 
 /** As much of a connection as is looked at here. */

@@ -10,8 +10,9 @@ import { withDeadline } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import { sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
-import { limits, times } from '../core/limits.ts'
+import { limits } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
+import { times } from '../core/times.ts'
 import { StreamChannel } from './channel.ts'
 import {
   type CircuitMessage,

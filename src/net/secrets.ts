@@ -6,8 +6,9 @@
 // there is no more to say, as older homes have it, else a tag and dag-cbor.
 import * as dagCbor from '@ipld/dag-cbor'
 import { sha256 } from '../core/block.ts'
-import { limits, times } from '../core/limits.ts'
+import { limits } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
+import { times } from '../core/times.ts'
 import { type ClusterKeys, deriveKeys, encodeInvite, hubKeys } from './admission.ts'
 import { NetError } from './errors.ts'
 

@@ -1,7 +1,8 @@
 // What the user may set, each key declared, explained, defaulted and parsed here and nowhere else. Flags of a command go
 // before the file, the file before the defaults; the result is frozen. `config.json` holds only what was set.
 
-import { limits, times } from '../core/limits.ts'
+import { limits } from '../core/limits.ts'
+import { times } from '../core/times.ts'
 import { parseSize, parseTime } from '../core/units.ts'
 import { NodeError } from './errors.ts'
 import type { Home } from './home.ts'

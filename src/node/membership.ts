@@ -2,10 +2,11 @@
 // and dropping one that is lost.
 import { type Abortable, abortable, withDeadline } from '../base/abort.ts'
 import { type Clock, sleep } from '../base/clock.ts'
-import { limits, times } from '../core/limits.ts'
+import { limits } from '../core/limits.ts'
 import type { Member } from '../core/member.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { Table } from '../core/ports.ts'
+import { times } from '../core/times.ts'
 import { formatSize } from '../core/units.ts'
 import { ringOf } from '../placement/ring.ts'
 import type { LongOptions, MemberInfo, Rotated } from './api.ts'

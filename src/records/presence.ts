@@ -4,9 +4,9 @@
 // come back with what it has. Wall time decides that, so a clock that is wrong makes it careful, not forgetful.
 import { decode, encode } from '@ipld/dag-cbor'
 import type { Clock } from '../base/clock.ts'
-import { times } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { Membership, Table } from '../core/ports.ts'
+import { times } from '../core/times.ts'
 import { countField } from './fields.ts'
 import { filledRow, presenceRow } from './rows.ts'
 

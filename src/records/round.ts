@@ -3,8 +3,8 @@
 // the very end. One timer serves all rounds.
 import { abortable } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
-import { times } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
+import { times } from '../core/times.ts'
 import { RecordsError } from './errors.ts'
 import type { Answer } from './messages.ts'
 import { decide, type Plan } from './quorum.ts'

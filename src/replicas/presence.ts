@@ -3,10 +3,10 @@
 // needed, and never one that was.
 import { decode, encode } from '@ipld/dag-cbor'
 import type { Clock } from '../base/clock.ts'
-import { times } from '../core/limits.ts'
 import type { Member } from '../core/member.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { Membership, Table } from '../core/ports.ts'
+import { times } from '../core/times.ts'
 
 const prefix = 'away/'
 const prefixEnd = 'away0'

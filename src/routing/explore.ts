@@ -7,9 +7,10 @@
 import { type Abortable, withDeadline } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
-import { limits, times } from '../core/limits.ts'
+import { limits } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { Dht } from '../core/ports.ts'
+import { times } from '../core/times.ts'
 import { type Prefix, positionOf, positionOfPeer, prefixOf, preimageOf, siblingOf } from './keyspace.ts'
 import { countWithin, restOf, type Server, toldBy } from './sweep.ts'
 

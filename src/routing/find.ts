@@ -8,9 +8,10 @@ import { type Abortable, linkedController } from '../base/abort.ts'
 import { type Clock, sleep } from '../base/clock.ts'
 import { sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
-import { limits, times } from '../core/limits.ts'
+import { limits } from '../core/limits.ts'
 import type { FoundVia, PeerId, PeerInfo, Provider } from '../core/peer.ts'
 import type { BlockStore, Dht, FindProviders, Network } from '../core/ports.ts'
+import { times } from '../core/times.ts'
 import type { HubIndex } from './hub-index.ts'
 
 export interface SearchDeps {

@@ -4,9 +4,10 @@
 import { type Abortable, withDeadline } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import { ByteReader, varintBytes } from '../base/frames.ts'
-import { limits, times } from '../core/limits.ts'
+import { limits } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { Connected, Network } from '../core/ports.ts'
+import { times } from '../core/times.ts'
 import { garbage } from './hub-records.ts'
 
 export const hubProtocol = '/potluck/hub/1.0.0'

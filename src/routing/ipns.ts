@@ -19,9 +19,10 @@ import {
   validUntil,
   verifyIpnsRecord,
 } from '../core/ipns-record.ts'
-import { limits, times } from '../core/limits.ts'
+import { limits } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { Dht, Signer, Table } from '../core/ports.ts'
+import { times } from '../core/times.ts'
 import { formatTime } from '../core/units.ts'
 import { RoutingError } from './errors.ts'
 

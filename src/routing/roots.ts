@@ -2,8 +2,9 @@
 // a root is due; `due/TIME/POSITION` lists them by that time, those of one time by their place in the keyspace. All roots of
 // a region are due together, so finding the due ones of a region is a range scan per time. Changes are made one after the
 // other, so that each decides by what the one before left.
-import { times } from '../core/limits.ts'
+
 import type { Table, TableOperation } from '../core/ports.ts'
+import { times } from '../core/times.ts'
 import { hexOf, hexRange, type Prefix } from './keyspace.ts'
 import type { Root } from './sweep.ts'
 

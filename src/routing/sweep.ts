@@ -3,8 +3,9 @@
 // to its key. One answer lists the k nearest to one key; from a few of them, all servers of a small subtree are known, and
 // with them the right servers for every key of that subtree, however many there are. (Kubo's sweeping reprovider does the
 // same: https://github.com/ipfs/kubo/blob/master/docs/provide-stats.md; here regions are found anew at every visit.)
-import { limits, times } from '../core/limits.ts'
+import { limits } from '../core/limits.ts'
 import type { PeerInfo } from '../core/peer.ts'
+import { times } from '../core/times.ts'
 import { compareDistance, isWithin, type Prefix, prefixOf, sharedBits, siblingOf, startOf } from './keyspace.ts'
 
 export interface Server extends PeerInfo {

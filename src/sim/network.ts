@@ -2,9 +2,9 @@
 // as the real one does, errors and deadlines included, without keys: who a peer is comes from the address book of the
 // simulation. A host that was stopped never answers its own program again, as a dead process would not.
 import { type Abortable, abortable, withDeadline } from '../base/abort.ts'
-import { times } from '../core/limits.ts'
 import type { PeerId, PeerInfo } from '../core/peer.ts'
 import type { Channel, Connected, HandlerOptions, Network } from '../core/ports.ts'
+import { times } from '../core/times.ts'
 import { SimulatedStream } from './channel.ts'
 import type { PeerClock } from './clock.ts'
 import { SimError } from './errors.ts'

@@ -1,9 +1,9 @@
 // The guarded network: members are served, those who prove themselves a little later too, and others never.
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { times } from '../../src/core/limits.ts'
 import { membersOnly } from '../../src/core/members-only.ts'
 import type { PeerId } from '../../src/core/peer.ts'
+import { times } from '../../src/core/times.ts'
 import { VirtualClock } from '../twins/clock.ts'
 import { MemoryNetwork } from '../twins/memory-network.ts'
 

@@ -4,8 +4,9 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { codeOf } from '../../src/base/errors.ts'
 import { Block, type CoreErrorCode, codecs } from '../../src/core/block.ts'
-import { limits, times } from '../../src/core/limits.ts'
+import { limits } from '../../src/core/limits.ts'
 import { formatRef, parseRef } from '../../src/core/ref.ts'
+import { times } from '../../src/core/times.ts'
 import { formatSize, formatTime, parseSize, parseTime } from '../../src/core/units.ts'
 
 const withCode = (code: CoreErrorCode) => (error: unknown) => codeOf(error) === code

@@ -2,8 +2,8 @@
 // already; and how a fetch ends when it cannot go on. What counts is what its caller sees: content, report, error, time.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { times } from '../../src/core/limits.ts'
 import type { Progress } from '../../src/core/progress.ts'
+import { times } from '../../src/core/times.ts'
 import { dagOf, largeDag, leafOf } from './dags.ts'
 import { assertHas, bytesFrom, failureOf, fetchAll, putAll, World, type WorldPeer } from './world.ts'
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { silentLog } from '../../src/base/log.ts'
 import { WorkerLoop } from '../../src/base/worker.ts'
-import { times } from '../../src/core/limits.ts'
+import { times } from '../../src/core/times.ts'
 import { type Line, Pinging } from '../../src/net/pinging.ts'
 import { VirtualClock } from '../twins/clock.ts'
 

@@ -215,15 +215,16 @@ test('options: one that nobody reads is found', () => {
 })
 
 test('limits: one that nothing goes by is found', () => {
-  const declared = 'export const limits = { used: 1, dead: 2 } as const\nexport const times = { used: 1 } as const'
+  const declared = {
+    'src/core/limits.ts': 'export const limits = { used: 1, dead: 2 } as const',
+    'src/core/times.ts': 'export const times = { used: 1 } as const',
+  }
   finds(
-    promises.unusedLimits(
-      files({ 'src/core/limits.ts': declared, 'src/net/a.ts': 'f(limits.used)', 'test/a.ts': 'limits.dead' }),
-    ),
+    promises.unusedLimits(files({ ...declared, 'src/net/a.ts': 'f(limits.used)', 'test/a.ts': 'limits.dead' })),
     /limits\.dead/,
     /times\.used/,
   )
-  finds(promises.unusedLimits([]), /is missing/)
+  finds(promises.unusedLimits([]), /limits\.ts: is missing/, /times\.ts: is missing/)
 })
 
 test('error codes: one that is not thrown, or not explained, is found', () => {

@@ -28,23 +28,24 @@ function propertiesOf(declaration: SyntaxNode): SyntaxNode[] {
   return [...nodesOf(declaration)].filter(({ node }) => node.type === 'TSPropertySignature').map(({ node }) => node)
 }
 
-/** Every limit and time of core/limits.ts is what some code goes by. */
+const tables = { limits: 'src/core/limits.ts', times: 'src/core/times.ts' }
+
+/** Every limit and time of the core is what some code goes by. */
 export function unusedLimits(sources: Source[]): Finding[] {
-  const declaring = sources.find(({ path }) => path === 'src/core/limits.ts')
-  if (!declaring) return ['src/core/limits.ts: is missing; limits are declared there']
   const uses = new Set<string>()
-  for (const { path, program } of inSource(sources)) {
-    if (path === declaring.path) continue
-    for (const { node } of nodesOf(program)) {
+  for (const { program } of inSource(sources))
+    for (const { node } of nodesOf(program))
       if (node.type === 'MemberExpression') uses.add(`${nameOf(node.object)}.${nameOf(node.property)}`)
-    }
-  }
-  return [...nodesOf(declaring.program)].flatMap(({ node }) => {
-    const table = node.type === 'VariableDeclarator' ? nameOf(node.id) : undefined
-    if (table !== 'limits' && table !== 'times') return []
-    return keysOf(node.init as SyntaxNode)
+  return Object.entries(tables).flatMap(([table, declaredIn]) => {
+    const declaring = sources.find(({ path }) => path === declaredIn)
+    if (!declaring) return [`${declaredIn}: is missing; ${table} are declared there`]
+    const declarations = [...nodesOf(declaring.program)].filter(
+      ({ node }) => node.type === 'VariableDeclarator' && nameOf(node.id) === table,
+    )
+    return declarations
+      .flatMap(({ node }) => keysOf(node.init as SyntaxNode))
       .filter((key) => !uses.has(`${table}.${key}`))
-      .map((key) => `src/core/limits.ts: nothing goes by ${table}.${key}; enforce it or remove it`)
+      .map((key) => `${declaredIn}: nothing goes by ${table}.${key}; enforce it or remove it`)
   })
 }
 

@@ -1,6 +1,6 @@
 // `potluck peers`, `connect`, `invite`, `join` and `rotate`: meeting other machines. All but `join` need a running peer, whose
 // connections they speak of.
-import { times } from '../../core/limits.ts'
+import { times } from '../../core/times.ts'
 import { formatTime } from '../../core/units.ts'
 import { define, type Register } from '../define.ts'
 

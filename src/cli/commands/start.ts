@@ -4,7 +4,7 @@
 import { systemClock } from '../../base/clock.ts'
 import { lineLog } from '../../base/log.ts'
 import { systemRandom } from '../../base/random.ts'
-import { times } from '../../core/limits.ts'
+import { times } from '../../core/times.ts'
 import type { RoutingServer } from '../../http/routing-server.ts'
 import { type Config, parseSetting } from '../../node/config.ts'
 import { exitCodes } from '../../node/errors.ts'
