@@ -26,10 +26,13 @@ export type ReachCommand =
   | { do: 'block'; peer: PeerId; addresses: string[] }
   | { do: 'connect'; address: string }
   | { do: 'transfer'; peer: PeerId; addresses: string[]; bytes: number }
+  /** How much it has relayed. */
+  | { do: 'relayed' }
   | { do: 'close' }
 
 export interface ReachAnswer {
   seconds?: number
+  relayedBytes?: number
   peer?: PeerId
   addresses?: string[]
   identity?: string
@@ -47,6 +50,7 @@ let store: Store | undefined
 answerParent<ReachCommand, ReachAnswer>(async (command) => {
   if (command.do === 'open') return await open(command)
   const own = host!
+  if (command.do === 'relayed') return { relayedBytes: own.status().relaying.relayedBytes }
   if (command.do === 'close') {
     await own[Symbol.asyncDispose]()
     return {}

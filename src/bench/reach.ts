@@ -100,8 +100,15 @@ async function onLoopback({ directory, sizeBytes, signal }: BenchOptions): Promi
   await dialer.ask({ do: 'close' })
   await dialer.ask({ do: 'open', directory: at('dialer-warm'), listen: anyPort, bootstrap: [] })
   const first = await dialer.ask({ do: 'block', ...toRelay })
+  // The first of all is slower, whichever way it goes.
+  await dialer.ask({ do: 'transfer', ...toRelay, bytes: sizeBytes })
   const direct = await dialer.ask({ do: 'transfer', ...toRelay, bytes: sizeBytes })
+  await dialer.ask({ do: 'close' })
+  // Listening nowhere and asking at once: otherwise the two have found a direct way by the time they are asked.
+  await dialer.ask({ do: 'open', directory: at('dialer-hidden'), listen: [], bootstrap: [] })
   const relayed = await dialer.ask({ do: 'transfer', ...through, bytes: sizeBytes })
+  const { relayedBytes = 0 } = await killed.ask({ do: 'relayed' })
+  if (relayedBytes < sizeBytes) throw new Error(`only ${relayedBytes} of ${sizeBytes} bytes went through the relay`)
   await dialer.ask({ do: 'close' })
   killed[Symbol.dispose]()
   const startedMs = systemClock.monotonicMs()
@@ -116,7 +123,7 @@ async function onLoopback({ directory, sizeBytes, signal }: BenchOptions): Promi
 
 // Nobody told it that the relay is back: it tries until it gets through.
 async function reach(dialer: Peer, directory: string, target: { peer: ReachAnswer['peer']; addresses: string[] }) {
-  await dialer.ask({ do: 'open', directory, listen: anyPort, bootstrap: [] })
+  await dialer.ask({ do: 'open', directory, listen: [], bootstrap: [] })
   for (;;) {
     const tried = await dialer
       .ask({ do: 'block', peer: target.peer!, addresses: target.addresses })

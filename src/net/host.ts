@@ -28,6 +28,7 @@ import { createNode } from './node.ts'
 import { startPunching } from './puncher.ts'
 import type { Reach } from './reach.ts'
 import { type ReachOptions, startReaching } from './reaching.ts'
+import type { Relaying } from './relay-server.ts'
 import type { Secrets } from './secrets.ts'
 import { Ed25519Signer } from './signer.ts'
 
@@ -65,6 +66,7 @@ export interface HostStatus {
   connections: number
   dhtServers: number
   meeting: WorkerStatus
+  relaying: Relaying
   /** Bootstrap addresses that do not answer. */
   unreached: string[]
   clocksAheadMs: number[]
@@ -151,6 +153,7 @@ export async function openHost(deps: HostDeps, options: HostOptions): Promise<Ho
       connections: network.connected().length,
       dhtServers: dht.size(),
       meeting: loop.status(),
+      relaying: reaching.relaying(),
       unreached: meeting.unreached(),
       clocksAheadMs: reaching.clocksAheadMs(),
     }),

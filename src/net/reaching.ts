@@ -27,7 +27,7 @@ import { Pinging, pingOver } from './pinging.ts'
 import { kindOf, type Reach, type ReachFacts, type Trial, whyOf } from './reach.ts'
 import { Reachability } from './reachability.ts'
 import { RelayBudget } from './relay-budget.ts'
-import { memberTerms, RelayServer, strangerTerms } from './relay-server.ts'
+import { memberTerms, type Relaying, RelayServer, strangerTerms } from './relay-server.ts'
 import { askForPlace, Reservations } from './reservations.ts'
 
 export interface ReachOptions {
@@ -39,6 +39,8 @@ export interface ReachOptions {
 
 export interface Reaching {
   reach(): Reach
+  /** What this peer does for others as their relay. */
+  relaying(): Relaying
   /** How far the clocks of peers that were asked are ahead of ours. */
   clocksAheadMs(): number[]
   loops: WorkerLoop[]
@@ -103,7 +105,7 @@ export async function startReaching(deps: ReachingDeps, options: Options, scope:
     scope.defer(() => loop.stop())
   }
   const reach = () => reachOf(deps, { verdict: reachability.verdict, trials: reachability.trials }, options)
-  return { reach, clocksAheadMs: () => reachability.clocksAheadMs, loops }
+  return { reach, relaying: () => relay.status(), clocksAheadMs: () => reachability.clocksAheadMs, loops }
 }
 
 function reachOf(

@@ -65,6 +65,17 @@ interface Asked {
   signal: AbortSignal
 }
 
+export interface Relaying {
+  /** Whether others may ask for a place now; circuits that stand go on without. */
+  serving: boolean
+  /** Peers that have a place here. */
+  reservations: number
+  /** Open now. */
+  circuits: number
+  /** Of all circuits since the start, both directions. */
+  relayedBytes: number
+}
+
 export class RelayServer {
   readonly #deps: RelayServerDeps
   readonly #terms: RelayTerms
@@ -75,7 +86,7 @@ export class RelayServer {
   readonly #circuits = new Map<PeerId, number>()
   #open = 0
   #serving = false
-  relayedBytes = 0
+  #relayedBytes = 0
 
   constructor(deps: RelayServerDeps, terms: RelayTerms) {
     this.#deps = deps
@@ -83,10 +94,10 @@ export class RelayServer {
   }
 
   /** Whom this peer relays for now, and how much is going on. */
-  status(): { serving: boolean; reservations: number; circuits: number; relayedBytes: number } {
+  status(): Relaying {
     this.#dropEnded()
-    const { relayedBytes } = this
-    return { serving: this.#serving, reservations: this.#places.size, circuits: this.#open, relayedBytes }
+    const places = { serving: this.#serving, reservations: this.#places.size }
+    return { ...places, circuits: this.#open, relayedBytes: this.#relayedBytes }
   }
 
   /** Begins to relay, or ends that; circuits that stand go on. Others hear of it by identify. */
@@ -234,7 +245,7 @@ export class RelayServer {
       if (left.bytes < 0) throw overLimit()
       await this.#deps.budget.take(bytes, { signal })
       await to.write(pieces, { signal })
-      this.relayedBytes += bytes
+      this.#relayedBytes += bytes
     }
   }
 

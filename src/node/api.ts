@@ -7,6 +7,7 @@ import type { Liveness, MemberState } from '../core/member.ts'
 import type { FoundVia, PeerId } from '../core/peer.ts'
 import type { Reporting } from '../core/progress.ts'
 import type { Reach } from '../net/reach.ts'
+import type { Relaying } from '../net/relay-server.ts'
 import type { NameInfo, PastValue } from '../records/names.ts'
 import type { Level } from '../records/words.ts'
 import type { PlaceState, ReplicasStatus } from '../replicas/words.ts'
@@ -214,6 +215,8 @@ export interface Status {
   connections?: number
   /** Peers of those that are connected through a relay, and not directly. */
   connectionsRelayed?: number
+  /** What this peer does for others as their relay. */
+  relaying?: Relaying
   dhtServers?: number
   /** A sentence on this peer's place in its cluster. */
   membership?: string

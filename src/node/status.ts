@@ -22,6 +22,7 @@ export function statusOf(
     reachability: host.reach(),
     connections: connected.length,
     connectionsRelayed: connected.filter(({ relayed }) => relayed).length,
+    relaying: host.status().relaying,
     dhtServers: host.dht.size(),
     membership: organs.members.status(),
     members: members.length,

@@ -53,6 +53,9 @@ test('two peers behind relays meet through one, and it counts as no direct conne
   assert.equal(known?.relayed, true)
   await echo(there)
   assert.equal(await roundTrip(await here.network.open(there.network.self, ['/test/echo']), 5_000_000), 5_000_000)
+  const { reservations, circuits, relayedBytes } = relay.status().relaying
+  assert.deepEqual({ reservations, circuits }, { reservations: 2, circuits: 1 })
+  assert.ok(relayedBytes > 10_000_000, `there and back, not ${relayedBytes}`)
 })
 
 test('DHT, gossip and calls run between peers that meet only through a relay', async () => {

@@ -50,6 +50,7 @@ function statusText(status: Status): string {
     ...(status.addresses ?? []).map((address) => `  reached at ${address}`),
     ...(status.reachability ? [`reachability: ${status.reachability.why}`] : []),
     `${status.connections} connections (${status.connectionsRelayed} through relays), ${status.dhtServers} DHT servers known`,
+    ...(status.relaying?.serving ? [relayingLine(status.relaying)] : []),
     `cluster: ${status.membership}; ${status.records} records here, ${status.hints} kept for others, ${status.partitionsToHandOver} partitions to hand over`,
     ...(status.replicas ? [replicasLine(status.replicas)] : []),
     `sent ${formatSize(status.bytesSent ?? 0)}, received ${formatSize(status.bytesReceived ?? 0)}`,
@@ -58,6 +59,10 @@ function statusText(status: Status): string {
     ),
   )
   return lines.join('\n')
+}
+
+function relayingLine({ reservations, circuits, relayedBytes }: NonNullable<Status['relaying']>): string {
+  return `relays for ${reservations} peers, ${circuits} connections now, ${formatSize(relayedBytes)} since the start`
 }
 
 function replicasLine(replicas: NonNullable<Status['replicas']>): string {
