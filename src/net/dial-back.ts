@@ -1,11 +1,11 @@
 // Trying for another peer whether it can be dialed: it names the addresses that it believes in, we dial those which are its
-// own on a fresh connection, and answer which of them led to it. Its own are those with the address that its question came
+// own anew, and answer at which of them it proved to be there. Its own are those with the address that its question came
 // from, and those of a local network that both are in; nobody can send us anywhere else. Few are tried, and not often.
 
 import { isIP } from 'node:net'
 import * as dagCbor from '@ipld/dag-cbor'
 import type { Connection, Stream } from '@libp2p/interface'
-import type { Registrar, TransportManager } from '@libp2p/interface-internal'
+import type { Registrar } from '@libp2p/interface-internal'
 import { lpStream } from '@libp2p/utils'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { type Abortable, withDeadline } from '../base/abort.ts'
@@ -19,6 +19,7 @@ import { times } from '../core/times.ts'
 import { ipOfAddress, isLocalIp, peerOfAddress, portOfAddress, relayOfAddress } from './addresses.ts'
 import { type Interfaces, sharedNetwork } from './dial-order.ts'
 import { NetError } from './errors.ts'
+import { answersAt, type WhoAnswersDeps } from './who-answers.ts'
 
 export const dialBackProtocol = '/potluck/dial-back/1.0.0'
 
@@ -31,9 +32,8 @@ export interface DialBackAnswer {
   worked: string[]
 }
 
-export interface DialBackDeps {
+export interface DialBackDeps extends WhoAnswersDeps {
   registrar: Registrar
-  transportManager: TransportManager
   interfaces: Interfaces
   clock: Clock
   log: Log
@@ -135,17 +135,11 @@ async function answerOne(deps: DialBackDeps, turns: Turns, { stream, way, signal
   await stream.close({ signal })
 }
 
-// On a connection of its own: one that stands says nothing about whether another can be made.
-async function leadsTo(
-  { transportManager, clock }: DialBackDeps,
-  peer: PeerId,
-  address: string,
-  options: Abortable,
-): Promise<boolean> {
-  const dial = (signal: AbortSignal) => transportManager.dial(multiaddr(`${address}/p2p/${peer}`), { signal })
+// By a new dial: a connection that stands says nothing about whether another can be made.
+async function leadsTo(deps: DialBackDeps, peer: PeerId, address: string, options: Abortable): Promise<boolean> {
+  const dial = (signal: AbortSignal) => answersAt(deps, { peer, address }, { signal })
   try {
-    const connection = await withDeadline(clock, times.dialAddressMs, 'dialing back', dial, options)
-    connection.close().catch((error: Error) => connection.abort(error))
+    await withDeadline(deps.clock, times.dialAddressMs, 'dialing back', dial, options)
     return true
   } catch {
     options.signal?.throwIfAborted()

@@ -57,8 +57,8 @@ type Options = ReachOptions & { private: boolean }
 
 export async function startReaching(deps: ReachingDeps, options: Options, scope: Scope): Promise<Reaching> {
   const { node, circuit, parts, network, clock, log } = deps
-  const { registrar, transportManager } = parts
-  const dialBack = { registrar, transportManager, interfaces: machineInterfaces, clock, log }
+  const { registrar, transportManager, upgrader } = parts
+  const dialBack = { registrar, transportManager, upgrader, interfaces: machineInterfaces, clock, log }
   // Strangers could tell us anything: in the open network AutoNAT asks many of them.
   if (options.private) scope.defer(await serveDialBack(dialBack))
   const relay = relayServerOf(deps, options)
