@@ -13,6 +13,7 @@ import { codeOf } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
 import { limits } from '../core/limits.ts'
 import { NetError } from './errors.ts'
+import { gatherWrites } from './gathered-writes.ts'
 import { tcpEndpoint } from './punch-addresses.ts'
 
 type Components = TCPComponents & { upgrader: Upgrader }
@@ -37,6 +38,7 @@ export class PortTcp {
     this.#tcp = plain
     // The original, with other dials: libp2p knows transports by their symbols.
     const transport: Transport = Object.create(plain)
+    transport.createListener = (options) => plain.createListener({ ...options, upgrader: sparing(options.upgrader) })
     transport.dial = (to, options) => this.#dial(to, options)
     return transport
   }
@@ -59,7 +61,7 @@ export class PortTcp {
     const { upgrader } = this.#components
     // Node.js destroys a socket when its signal aborts, however long it has been connected.
     const { controller, detach } = linkedController(signal)
-    const how = { signal: controller.signal, upgrader: serving(upgrader, roleNow) }
+    const how = { signal: controller.signal, upgrader: serving(sparing(upgrader), roleNow) }
     try {
       return await this.#dialAs(to, how, localPort)
     } finally {
@@ -76,19 +78,20 @@ export class PortTcp {
     const socket = await accepted(localPort, tcpEndpoint(from)?.host, signal)
     // The transport makes a connection of any socket that its dial would have made.
     const dialed: Transport = Object.create(this.#tcp!, { _connect: { value: async () => socket } })
-    return await dialed.dial(from, { signal, upgrader: serving(this.#components.upgrader, () => 'server') })
+    return await dialed.dial(from, { signal, upgrader: serving(sparing(this.#components.upgrader), () => 'server') })
   }
 
   async #dial(to: Multiaddr, options: TCPDialOptions): Promise<Connection> {
+    const more = { ...options, upgrader: sparing(options.upgrader) }
     for (let tries = 0; tries < limits.dialPortsTried; tries++) {
       const localPort = ports.first + Math.floor(this.#random.unit() * ports.count)
       try {
-        return await this.#dialAs(to, options, localPort)
+        return await this.#dialAs(to, more, localPort)
       } catch (error) {
         if (!isTaken(error)) throw error
       }
     }
-    return await this.#tcp!.dial(to, options)
+    return await this.#tcp!.dial(to, more)
   }
 
   async #dialAs(to: Multiaddr, options: TCPDialOptions, localPort: number): Promise<Connection> {
@@ -98,6 +101,20 @@ export class PortTcp {
     this.#ports.set(connection, localPort)
     return connection
   }
+}
+
+/** An upgrader of connections over TCP that writes no more often than it must. */
+function sparing(upgrader: Upgrader): Upgrader {
+  const upgradeInbound = (socket: MultiaddrConnection, options: UpgraderOptions) =>
+    upgrader.upgradeInbound(gatherWrites(socket), options)
+  const upgradeOutbound = (socket: MultiaddrConnection, options: UpgraderOptions) => {
+    gatherWrites(socket)
+    return upgrader.upgradeOutbound(socket, options)
+  }
+  return Object.create(upgrader, {
+    upgradeInbound: { value: upgradeInbound },
+    upgradeOutbound: { value: upgradeOutbound },
+  })
 }
 
 /** An upgrader for a socket that connected, whose other end takes it for one that it has connected itself. */
