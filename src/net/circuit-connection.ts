@@ -6,21 +6,18 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import type { Clock } from '../base/clock.ts'
 import type { CircuitLimits } from './circuit-messages.ts'
-import { AwaitedAnswer } from './early.ts'
 
 interface CircuitInit {
   remote: Multiaddr
   clock: Clock
   most: CircuitLimits | undefined
-  /** The first thing that is asked on it is known to be answered with itself. */
-  isAgreed?: boolean
 }
 
 export function circuitConnection(
   stream: Stream,
-  { remote, clock, most, isAgreed = false }: CircuitInit,
+  { remote, clock, most }: CircuitInit,
 ): { connection: MultiaddrConnection; limits: ConnectionLimits | undefined } {
-  const connection = new CircuitConnection(stream, remote, isAgreed)
+  const connection = new CircuitConnection(stream, remote)
   if (!most) return { connection, limits: undefined }
   const { seconds, bytes } = most
   const endMs = clock.monotonicMs() + (seconds ?? 0) * 1000
@@ -43,13 +40,10 @@ class CircuitConnection extends AbstractMultiaddrConnection {
   /** Both ways. */
   movedBytes = 0
   readonly #stream: Stream
-  #asks: boolean
-  #answer: AwaitedAnswer | undefined
 
-  constructor(stream: Stream, remoteAddr: Multiaddr, isAgreed: boolean) {
+  constructor(stream: Stream, remoteAddr: Multiaddr) {
     super({ remoteAddr, direction: stream.direction, log: stream.log.newScope('circuit') })
     this.#stream = stream
-    this.#asks = isAgreed
     stream.addEventListener('close', ({ error }) => this.onTransportClosed(error))
     // A connection ends as a whole: half of one is of no use to a multiplexer.
     stream.addEventListener('remoteCloseWrite', () => {
@@ -58,29 +52,14 @@ class CircuitConnection extends AbstractMultiaddrConnection {
     })
     stream.addEventListener('message', ({ data }) => {
       this.movedBytes += data.byteLength
-      this.#receive(data)
+      this.onData(data)
     })
     stream.addEventListener('drain', () => this.safeDispatchEvent('drain'))
   }
 
   sendData(data: Uint8ArrayList): { sentBytes: number; canSendMore: boolean } {
     this.movedBytes += data.byteLength
-    if (this.#asks) this.#answerAtOnce(data.slice())
     return { sentBytes: data.byteLength, canSendMore: this.#stream.send(data) }
-  }
-
-  #receive(data: Uint8Array | Uint8ArrayList): void {
-    try {
-      this.onData(this.#answer?.rest(data) ?? data)
-    } catch (error) {
-      this.abort(error as Error)
-    }
-  }
-
-  #answerAtOnce(question: Uint8Array): void {
-    this.#asks = false
-    this.#answer = new AwaitedAnswer(question)
-    queueMicrotask(() => this.onData(question))
   }
 
   async sendClose(options?: AbortOptions): Promise<void> {

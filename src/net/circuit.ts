@@ -35,7 +35,7 @@ import {
   stopTypes,
 } from './circuit-messages.ts'
 import { circuitStream } from './circuit-stream.ts'
-import { early } from './early.ts'
+import { early, secureEarly } from './early.ts'
 import { NetError } from './errors.ts'
 
 export interface CircuitComponents {
@@ -117,10 +117,12 @@ export class CircuitTransport implements Transport {
       const { status, limits: most } = await hop.read(options)
       if (status !== circuitStatus.ok)
         throw new NetError('CIRCUIT_FAILED', `the relay ${way.remotePeer} did not help: ${statusName(status)}`)
-      // With one way to secure connections there is nothing to agree on.
-      const isAgreed = this.#components.upgrader.getConnectionEncrypters().size === 1
-      const dressed = circuitConnection(hop.take(), { remote: address, clock: this.#clock, most, isAgreed })
-      return await this.#components.upgrader.upgradeOutbound(dressed.connection, withLimits(options, dressed.limits))
+      const { upgrader } = this.#components
+      const dressed = circuitConnection(hop.take(), { remote: address, clock: this.#clock, most })
+      return await upgrader.upgradeOutbound(
+        secureEarly(dressed.connection, upgrader),
+        withLimits(options, dressed.limits),
+      )
     } catch (error) {
       stream.abort(error as Error)
       throw error

@@ -12,6 +12,7 @@ import { abortable, linkedController } from '../base/abort.ts'
 import { codeOf } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
 import { limits } from '../core/limits.ts'
+import { secureEarly } from './early.ts'
 import { NetError } from './errors.ts'
 import { gatherWrites } from './gathered-writes.ts'
 import { tcpEndpoint } from './punch-addresses.ts'
@@ -103,13 +104,13 @@ export class PortTcp {
   }
 }
 
-/** An upgrader of connections over TCP that writes no more often than it must. */
+/** An upgrader of connections over TCP that asks and writes no more often than it must. */
 function sparing(upgrader: Upgrader): Upgrader {
   const upgradeInbound = (socket: MultiaddrConnection, options: UpgraderOptions) =>
     upgrader.upgradeInbound(gatherWrites(socket), options)
   const upgradeOutbound = (socket: MultiaddrConnection, options: UpgraderOptions) => {
     gatherWrites(socket)
-    return upgrader.upgradeOutbound(socket, options)
+    return upgrader.upgradeOutbound(options.initiator === false ? socket : secureEarly(socket, upgrader), options)
   }
   return Object.create(upgrader, {
     upgradeInbound: { value: upgradeInbound },

@@ -144,6 +144,27 @@ test('a dial that fails says why', async (t) => {
   await assert.rejects(dialing, /no patience/)
 })
 
+test('a dial begins to secure the connection before the other side has said anything', async (t) => {
+  await using here = await testHost()
+  const { promise, resolve } = Promise.withResolvers<Buffer>()
+  const heard: Buffer[] = []
+  const silent = await tcpServer(t, (socket) =>
+    socket.on('data', (bytes: Buffer) => {
+      heard.push(bytes)
+      const all = Buffer.concat(heard)
+      // Every line of the question starts with its length; what follows is the first message of Noise.
+      const question = 20 + 1 + (all[20] ?? 0)
+      if (all.byteLength >= question + 34) resolve(all)
+    }),
+  )
+  const controller = new AbortController()
+  const dialing = here.network.connect(silent, { signal: controller.signal })
+  const all = await promise
+  assert.equal(all.subarray(1, 20).toString(), '/multistream/1.0.0\n')
+  controller.abort(new Error('that was all'))
+  await assert.rejects(dialing, /that was all/)
+})
+
 test('a port in use and an address that is not ours are named', async () => {
   await using here = await testHost()
   const taken = addressOf(here).split('/p2p/')[0] ?? ''

@@ -8,6 +8,7 @@ import * as Digest from 'multiformats/hashes/digest'
 import { systemClock } from '../../src/base/clock.ts'
 import { varintBytes } from '../../src/base/frames.ts'
 import { silentLog } from '../../src/base/log.ts'
+import { freePort } from '../../src/bench/slow-line.ts'
 import { sha256Code } from '../../src/core/block.ts'
 import { openCalls } from '../../src/core/calls.ts'
 import { dhtKey } from '../../src/core/dht-key.ts'
@@ -17,6 +18,8 @@ import type { Host } from '../../src/net/host.ts'
 import { newIdentity, peerIdOf } from '../../src/net/identity.ts'
 import { until } from '../twins/until.ts'
 import { addressOf, testHost } from './hosts.ts'
+
+const nowhere = '/ip4/127.0.0.1/tcp/9'
 
 /** A host that listens nowhere: only relays bring anybody to it. */
 function hidden(relays: Host[], options: Parameters<typeof testHost>[0] = {}): Promise<Host> {
@@ -90,7 +93,9 @@ test('DHT, gossip and calls run between peers that meet only through a relay', a
 
 test('new streams go over the direct connection, and gossip goes on when the relayed one closes', async () => {
   await using relay = await testHost()
-  await using here = await testHost({ bootstrap: [addressOf(relay)] })
+  const listen = [`/ip4/127.0.0.1/tcp/${await freePort()}`]
+  // It tells nobody where it is: the two would find the direct way by themselves.
+  await using here = await testHost({ listen, announce: [nowhere], bootstrap: [addressOf(relay)] })
   await using there = await hidden([relay])
   await until('it has a place', () => relayed(there).length > 0)
   await here.network.connect(relayed(there)[0]!)
@@ -101,7 +106,7 @@ test('new streams go over the direct connection, and gossip goes on when the rel
   const direct: string[] = []
   there.network.onDirect((peer) => direct.push(peer))
   assert.equal(there.network.connected().find(({ peer }) => peer === here.network.self)?.relayed, true)
-  await there.network.connect(addressOf(here))
+  await there.network.connect(`${listen[0]}/p2p/${here.network.self}`)
   await until('the direct one is told of', () => direct.includes(here.network.self))
   assert.equal(there.network.connected().find(({ peer }) => peer === here.network.self)?.relayed, false)
   await relay[Symbol.asyncDispose]()
