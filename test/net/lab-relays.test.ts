@@ -1,6 +1,7 @@
-// In the laboratory of NATs: two peers that no hole can join have a transfer over one relay of two, and that one dies.
+// In the laboratory of NATs: two peers that no hole can join have a transfer over one relay of two, and that one dies: its
+// process alone, of which the system tells the others, or its whole machine, of which nobody hears any more.
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { Lab, labMissing } from './lab.ts'
 import { type Actor, Cast } from './lab-cast.ts'
 import { eventually, hiddenPeers, meet, wayTo } from './lab-matrix.ts'
@@ -9,7 +10,15 @@ const missing = await labMissing()
 const skip = missing === undefined ? false : `no laboratory of NATs: ${missing}`
 const sizeBytes = 12 * 1024 * 1024
 
-test('a transfer goes on by another relay when its own dies', { skip }, async () => {
+const deaths = {
+  'its own is killed': (relay: Actor) => relay.kill(),
+  'the machine of its own loses power': (relay: Actor) => relay.place.cut(),
+}
+
+for (const [what, die] of Object.entries(deaths))
+  test(`a transfer goes on by another relay when ${what}`, { skip }, (t) => survives(t, die))
+
+async function survives(t: TestContext, die: (relay: Actor) => Promise<void>): Promise<void> {
   await using lab = await Lab.open()
   await using cast = await Cast.open()
   const first = await cast.start(await lab.home('open'))
@@ -28,8 +37,12 @@ test('a transfer goes on by another relay when its own dies', { skip }, async ()
   await eventually('some has come', async () => (await to.ask('progress')) > sizeBytes / 8)
   const ways = (await to.ask('peers')).filter(({ peerId }) => peerId === from.peerId)
   const relay = relays.find(({ peerId }) => ways.some(({ addresses }) => addresses.join().includes(peerId)))!
-  await relay.kill()
+  await die(relay)
+  const diedMs = performance.now()
   assert.ok((await to.ask('progress')) < sizeBytes, 'the relay died too late')
+  const got = await to.ask('progress')
+  await eventually('more comes', async () => (await to.ask('progress')) > got + 2 * 1024 * 1024)
+  t.diagnostic(`more came ${Math.round(performance.now() - diedMs)} ms later`)
   assert.equal((await coming).sizeBytes, sizeBytes)
   assert.equal(await wayTo(to, from), 'relayed')
-})
+}

@@ -26,6 +26,8 @@ export interface Place {
   address: string
   /** While true, only places without a gateway can be reached from here: whoever else is called, is called by a relay. */
   isolate(isolated: boolean): Promise<void>
+  /** Nothing leaves or reaches the place any more, and nobody is told. */
+  cut(): Promise<void>
   /** Limits what leaves the place, in megabits per second. */
   slow(rateMbit: number): Promise<void>
   /** Starts Node.js there. It is killed when the laboratory closes. */
@@ -147,6 +149,7 @@ export class Lab implements AsyncDisposable {
       address,
       isolate: (isolated) =>
         nft(this.#internet, `${isolated ? 'add' : 'delete'} element bridge segment isolated { "to${number}" }`),
+      cut: () => ip(namespace, ['link set wan down']),
       slow: async (rateMbit) => {
         const limit = ['rate', `${rateMbit}mbit`, 'burst', '64kb', 'latency', '100ms']
         await run('ip', ['netns', 'exec', namespace, 'tc', 'qdisc', 'add', 'dev', 'wan', 'root', 'tbf', ...limit])
