@@ -19,7 +19,7 @@ export interface LabCalls {
   progress: { asks: []; gets: number }
   /** Peers to which it could not punch a hole, once for each time. */
   gaveUp: { asks: []; gets: string[] }
-  status: { asks: []; gets: { connections?: number; connectionsRelayed?: number } }
+  status: { asks: []; gets: Pick<Status, 'connections' | 'connectionsRelayed' | 'reachability'> }
 }
 
 const gaveUp: string[] = []

@@ -10,14 +10,15 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { promisify } from 'node:util'
+import { routerRules, startRouter } from './lab-router.ts'
 
 /**
  * `cone`: anybody may (endpoint-independent filtering). `address`: every port of an address that was written to. `port`:
  * only exactly the other end (plain Linux). `symmetric`: the same, and each connection gets a port by chance, so that
  * nobody can know it before. `double`: a `port` home behind the carrier's. `firewall`: public addresses, unsolicited
- * connections are dropped. `open`: no gateway at all.
+ * connections are dropped. `upnp`: a `port` home whose router maps ports when asked. `open`: no gateway at all.
  */
-export type HomeKind = 'open' | 'cone' | 'address' | 'port' | 'symmetric' | 'double' | 'firewall'
+export type HomeKind = 'open' | 'upnp' | 'cone' | 'address' | 'port' | 'symmetric' | 'double' | 'firewall'
 
 /** Where a peer can run. */
 export interface Place {
@@ -98,6 +99,10 @@ export class Lab implements AsyncDisposable {
     }
     await attach(nearest, `192.168.${number}`, 24, host)
     await nft(nearest, natRules(kind, `192.168.${number}.2`))
+    if (kind === 'upnp') {
+      await nft(gateway, routerRules)
+      this.#keep(await startRouter(gateway, number))
+    }
     return place(`192.168.${number}.2`)
   }
 
@@ -143,6 +148,11 @@ export class Lab implements AsyncDisposable {
     return `${net}.2`
   }
 
+  #keep(child: ChildProcess): void {
+    this.#processes.add(child)
+    child.once('exit', () => this.#processes.delete(child))
+  }
+
   #place(kind: HomeKind, namespace: string, { address, number }: { address: string; number: number }): Place {
     return {
       kind,
@@ -158,8 +168,7 @@ export class Lab implements AsyncDisposable {
         const child = spawn('ip', ['netns', 'exec', namespace, process.execPath, ...args], {
           stdio: ['pipe', 'pipe', 'inherit'],
         })
-        this.#processes.add(child)
-        child.once('exit', () => this.#processes.delete(child))
+        this.#keep(child)
         return child
       },
     }
