@@ -2,6 +2,7 @@
 // owner that takes over asks again.
 import { partitionOf } from '../core/keyspace.ts'
 import type { PeerId } from '../core/peer.ts'
+import { times } from '../core/times.ts'
 import type { Progress } from './messages.ts'
 import type { Pin } from './pin.ts'
 
@@ -51,4 +52,9 @@ export function hear(driven: Driven, peer: PeerId, progress: Progress, nowMs: nu
 export function isConfirmed({ said }: Driven, peer: PeerId): boolean {
   const last = said.get(peer)
   return last?.state === 'held' && last.failedAudits === 0
+}
+
+/** True for one that said so long ago that it cannot hold it that it may by now. */
+export function isWorthAsking({ state, atMs }: Said, nowMs: number): boolean {
+  return (state === 'full' || state === 'failing') && nowMs - atMs >= times.unfitMs
 }
