@@ -17,8 +17,8 @@ import { times } from '../core/times.ts'
 import { type HolderWorker, mayDrop } from './holder.ts'
 import type { Held, Holdings } from './holdings.ts'
 import type { Told } from './messages.ts'
-import { decodePinOf, encodePin, mergePins, type Pin, pinKey, pinOf } from './pin.ts'
-import { allProve, type ProofDeps } from './proof.ts'
+import { cidOfKey, decodePinOf, encodePin, mergePins, type Pin, pinKey, pinOf } from './pin.ts'
+import { allHaveWhatIsHere, allProve, type ProofDeps } from './proof.ts'
 import { askDrivers, type TellingDeps } from './telling.ts'
 import type { PinRecords } from './words.ts'
 
@@ -54,7 +54,7 @@ export class KeeperWorker implements Worker {
   #untold = 0
   /** What this peer keeps, and others do not hold well enough yet, while it leaves. */
   #unsafe: ReadonlySet<string> | undefined
-  /** What others have proven to hold since this peer began to leave. */
+  /** What others have proven, since this peer began to leave, to have all of, or as much of as is here. */
   readonly #spare = new Set<string>()
   /** Away for so long that a record that is not there may be one that was removed and forgotten. */
   readonly #wasAway: boolean
@@ -75,11 +75,13 @@ export class KeeperWorker implements Worker {
     return this.#untold > 0 ? `${this.#untold} pins of this peer are not known to others yet` : 'all pins are known'
   }
 
-  /** Bytes that this peer keeps, and must not take away with it when it leaves. */
-  bytesUnsafe(): number {
+  /** What this peer holds or keeps, and must not take away with it when it leaves. */
+  unsafe(): { pins: number; bytes: number } {
     const { holdings } = this.#deps
-    const keys = this.#unsafe ?? holdings.keptKeys()
-    return [...keys].reduce((sum, key) => sum + (holdings.kept(key)?.sizeBytes ?? 0), 0)
+    const kept = [...(this.#unsafe ?? holdings.keptKeys())].flatMap((key) => holdings.kept(key) ?? [])
+    const held = [...holdings.all()].filter(({ key, isHeld }) => isHeld || !this.#spare.has(key))
+    const bytes = [...kept, ...held].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+    return { pins: kept.length + held.length, bytes }
   }
 
   release(keys: readonly string[]): void {
@@ -132,11 +134,14 @@ export class KeeperWorker implements Worker {
     const { holdings, log } = this.#deps
     // What has been proven once is safe for as long as leaving takes.
     const unsafe = new Set(holdings.keptKeys().filter((key) => !this.#spare.has(key)))
-    const told = await askDrivers(this.#deps, unsafe, { signal })
-    for (const key of unsafe) {
-      if (!told.get(key)?.enough) continue
+    const failing = [...holdings.all()].filter((held) => isFailing(held) && !this.#spare.has(held.key))
+    const open = new Set([...unsafe, ...failing.map(({ key }) => key)])
+    const told = await askDrivers(this.#deps, open, { signal })
+    for (const key of open) {
       try {
-        if (!(await this.isSpare(key, { signal }))) continue
+        const one = told.get(key)
+        const isSafe = one?.enough ? await this.isSpare(key, { signal }) : await this.#isLost(key, one, signal)
+        if (!isSafe) continue
         this.#spare.add(key)
         unsafe.delete(key)
       } catch (error) {
@@ -145,6 +150,20 @@ export class KeeperWorker implements Worker {
       }
     }
     return unsafe
+  }
+
+  /** True if nobody can get all of it, and all who try have whatever is here: to wait for them would have no end. */
+  async #isLost(key: string, told: Told | undefined, signal: AbortSignal): Promise<boolean> {
+    const { membership, presence, holdings } = this.#deps
+    const held = holdings.get(key)
+    if (!told || (held && !isFailing(held))) return false
+    // Whoever is away may have the rest, until people say that it has gone for good.
+    if (membership.members().some((member) => member.state !== 'left' && !presence.isHere(member))) return false
+    const others = told.places.filter(({ peer }) => peer !== membership.self)
+    if (others.some(({ state }) => state !== 'failing' && state !== 'full')) return false
+    const stay = others.filter(({ peer }) => membership.member(peer)?.state === 'joined')
+    const trying = stay.flatMap(({ peer, state }) => (state === 'failing' ? [peer] : []))
+    return await allHaveWhatIsHere(this.#deps, cidOfKey(key), trying, signal)
   }
 
   async #notePresence(): Promise<void> {
@@ -273,6 +292,11 @@ export class KeeperWorker implements Worker {
     log.warn(`the record of ${pin.cid} was lost; it is written again`)
     await records.put(key, encodePin({ ...pin, holders: [] }), { context: 'none', signal })
   }
+}
+
+/** True for what has been tried to fetch, in vain so far. */
+function isFailing({ isHeld, why }: Held): boolean {
+  return !isHeld && why !== undefined
 }
 
 /** True if one of the wishes that this peer made still stands. */

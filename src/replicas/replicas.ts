@@ -318,11 +318,11 @@ class OpenReplicas implements Replicas {
   }
 
   bytesToHandOver(): number {
-    return this.#isLeaving ? this.#parts.holdings.usedBytes + this.#parts.keeper.bytesUnsafe() : 0
+    return this.#isLeaving ? this.#parts.keeper.unsafe().bytes : 0
   }
 
   drained(): boolean {
-    return this.#parts.holdings.size === 0 && this.#parts.keeper.bytesUnsafe() === 0
+    return this.#parts.keeper.unsafe().pins === 0
   }
 
   summary(): ReplicasStatus {

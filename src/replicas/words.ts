@@ -199,7 +199,7 @@ export interface Replicas extends AsyncDisposable {
   mend(): void
   /** Bytes that this peer holds and that others, who shall hold them instead, have not confirmed yet. */
   bytesToHandOver(): number
-  /** True when it holds nothing that others should: a member that leaves waits for this. */
+  /** True when it holds nothing that others should and could: a member that leaves waits for this. */
   drained(): boolean
   summary(): ReplicasStatus
   /** Driving, holding and auditing. They run only when something runs them. */
