@@ -10,7 +10,7 @@ import type { PeerId } from '../../src/core/peer.ts'
 import { chooseHolders } from '../../src/replicas/choose.ts'
 import { ClusterTime } from '../../src/replicas/cluster-time.ts'
 import { newDriven } from '../../src/replicas/driven.ts'
-import type { DriverWorker } from '../../src/replicas/driver.ts'
+import { type DriverDeps, DriverWorker } from '../../src/replicas/driver.ts'
 import { mayDrop } from '../../src/replicas/holder.ts'
 import { Holdings } from '../../src/replicas/holdings.ts'
 import { decodeAnswer, decodeRequest, encodeAnswer, encodeRequest, type Request } from '../../src/replicas/messages.ts'
@@ -282,6 +282,16 @@ test('the time of the cluster is that of its middle clock', () => {
   time.heard('B' as PeerId, clock.nowMs() - dayMs)
   time.heard('C' as PeerId, clock.nowMs() - dayMs)
   assert.equal(time.nowMs(), clock.nowMs() - dayMs, 'its own clock is the one that is off')
+})
+
+test('a driver forgets a pin whose record has gone to others', () => {
+  const driver = new DriverWorker({} as DriverDeps, { recordCopies: 3 })
+  const key = pinKey(block)
+  const value = encodePin({ cid, sizeBytes: 5, wishes: [], ended: [], holders: [] })
+  driver.follow({ key, siblings: [{ value }], context: 'one' })
+  assert.equal(driver.get(key)?.pin.sizeBytes, 5)
+  driver.follow({ key, siblings: [], context: 'none' })
+  assert.equal(driver.get(key), undefined)
 })
 
 test('a pin is not told to be held by enough while one of those that shall hold it is still to be named', () => {
