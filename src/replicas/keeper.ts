@@ -52,8 +52,6 @@ export class KeeperWorker implements Worker {
   #provenAtMs = Number.NEGATIVE_INFINITY
   #checkedAtMs: number | undefined
   #untold = 0
-  /** What this peer keeps, and others do not hold well enough yet, while it leaves. */
-  #unsafe: ReadonlySet<string> | undefined
   /** What others have proven to hold since this peer began to leave. */
   readonly #spare = new Set<string>()
   /** Away for so long that a record that is not there may be one that was removed and forgotten. */
@@ -75,11 +73,11 @@ export class KeeperWorker implements Worker {
     return this.#untold > 0 ? `${this.#untold} pins of this peer are not known to others yet` : 'all pins are known'
   }
 
-  /** Bytes that this peer keeps, and must not take away with it when it leaves. */
-  bytesUnsafe(): number {
+  /** What this peer keeps, and must not take away with it when it leaves: all that others have not proven to hold. */
+  unsafe(): { keys: string[]; sizeBytes: number } {
     const { holdings } = this.#deps
-    const keys = this.#unsafe ?? holdings.keptKeys()
-    return [...keys].reduce((sum, key) => sum + (holdings.kept(key)?.sizeBytes ?? 0), 0)
+    const keys = holdings.keptKeys().filter((key) => !this.#spare.has(key))
+    return { keys, sizeBytes: keys.reduce((sum, key) => sum + (holdings.kept(key)?.sizeBytes ?? 0), 0) }
   }
 
   release(keys: readonly string[]): void {
@@ -108,8 +106,8 @@ export class KeeperWorker implements Worker {
     await this.#notePresence()
     if (this.#toRelease.size > 0) return { next: 'now' }
     const isLeaving = membership.member(membership.self)?.state === 'leaving'
-    this.#unsafe = isLeaving ? await this.#findUnsafe(signal) : undefined
-    if (!isLeaving) this.#spare.clear()
+    if (isLeaving) await this.#findSpare(signal)
+    else this.#spare.clear()
     if (isLeaving) return { next: 'later', delayMs: times.pinsUnsettledMs }
     return { next: 'later', delayMs: this.#unproven.size > 0 ? times.proofAgainMs : times.keeperEveryMs }
   }
@@ -128,23 +126,19 @@ export class KeeperWorker implements Worker {
     return told?.enough === true && (await allProve(this.#deps, CID.parse(pin.cid), others, signal))
   }
 
-  async #findUnsafe(signal: AbortSignal): Promise<ReadonlySet<string>> {
-    const { holdings, log } = this.#deps
-    // What has been proven once is safe for as long as leaving takes.
-    const unsafe = new Set(holdings.keptKeys().filter((key) => !this.#spare.has(key)))
-    const told = await askDrivers(this.#deps, unsafe, { signal })
-    for (const key of unsafe) {
+  // What has been proven once is safe for as long as leaving takes.
+  async #findSpare(signal: AbortSignal): Promise<void> {
+    const { keys } = this.unsafe()
+    const told = await askDrivers(this.#deps, keys, { signal })
+    for (const key of keys) {
       if (!told.get(key)?.enough) continue
       try {
-        if (!(await this.isSpare(key, { signal }))) continue
-        this.#spare.add(key)
-        unsafe.delete(key)
+        if (await this.isSpare(key, { signal })) this.#spare.add(key)
       } catch (error) {
         signal.throwIfAborted()
-        log.debug(`whether ${key} is held by others is not known: ${sentenceOf(error)}`)
+        this.#deps.log.debug(`whether ${key} is held by others is not known: ${sentenceOf(error)}`)
       }
     }
-    return unsafe
   }
 
   async #notePresence(): Promise<void> {

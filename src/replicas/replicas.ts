@@ -322,11 +322,11 @@ class OpenReplicas implements Replicas {
   }
 
   bytesToHandOver(): number {
-    return this.#isLeaving ? this.#parts.holdings.usedBytes + this.#parts.keeper.bytesUnsafe() : 0
+    return this.#isLeaving ? this.#parts.holdings.usedBytes + this.#parts.keeper.unsafe().sizeBytes : 0
   }
 
   drained(): boolean {
-    return this.#parts.holdings.size === 0 && this.#parts.keeper.bytesUnsafe() === 0
+    return this.#parts.holdings.size === 0 && this.#parts.keeper.unsafe().keys.length === 0
   }
 
   summary(): ReplicasStatus {
