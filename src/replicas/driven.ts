@@ -38,10 +38,13 @@ export function newDriven(key: string, record: Pick<Driven, 'pin' | 'context' | 
 
 export function hear(driven: Driven, peer: PeerId, progress: Progress, nowMs: number): void {
   const before = driven.said.get(peer)
-  const bytes = before ? progress.doneBytes - before.doneBytes : 0
+  // Whoever says that it has more than there is has all there is.
+  const doneBytes = Math.min(progress.doneBytes, driven.pin.sizeBytes)
+  const bytes = before ? doneBytes - before.doneBytes : 0
   const seconds = before ? (nowMs - before.atMs) / 1_000 : 0
   driven.said.set(peer, {
     ...progress,
+    doneBytes,
     atMs: nowMs,
     bytesPerSecond: progress.state === 'fetching' && bytes > 0 && seconds > 0 ? bytes / seconds : 0,
     failedAudits: before?.failedAudits ?? 0,

@@ -37,7 +37,7 @@ export interface PinRecords {
     prefix: string,
     options?: Abortable & { after?: string },
   ): Promise<{ entries: PinRecord[]; next?: string | undefined; unreached: PeerId[] }>
-  /** Calls back with everything that this peer keeps below the prefix, and then with every change of it. */
+  /** Calls back with everything that this peer keeps below the prefix, then with every change of it; no siblings: it is others' now. */
   follow(prefix: string, listener: (record: PinRecord) => void): () => void
 }
 
