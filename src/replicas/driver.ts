@@ -312,6 +312,7 @@ export class DriverWorker implements Worker {
     return {
       holds: isConfirmed(driven, peer) && presence.seesPeer(peer),
       gone: presence.isGone(peer),
+      left: presence.hasLeft(peer),
       unfit:
         (isFull && !isHoped) ||
         (isFailing && !isHoped) ||
