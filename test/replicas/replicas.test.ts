@@ -427,6 +427,25 @@ test('a content whose blocks are nowhere is said to be so, and is held once they
   assert.equal((await world.status(whole))?.held, 3)
 })
 
+test('a block that all holders of a content lack is found with whoever holds another content that has it', async () => {
+  await using world = await World.of(names)
+  const dag = world.dag()
+  const shared = leafOf(1_000)
+  const root = nodeOf([...dag.leaves, shared].map(({ cid }) => cid))
+  const whole = { root: root.cid, blocks: [...dag.leaves, root], leaves: dag.leaves, bytes: 4_000 }
+  await world.pin('A', whole, { copies: 2 })
+  await world.rest()
+  const stranger = names.find((name) => name !== 'A' && !world.named(whole).includes(name))!
+  const { store } = world.peer(stranger)
+  using lease = store.lease('test')
+  const writer = store.writer(lease)
+  await writer.put(shared)
+  await writer.flush()
+  assert.equal((await world.status(whole))?.held, 0)
+  await world.rest(15 * 60_000)
+  assert.equal((await world.status(whole))?.held, 2)
+})
+
 test('a copy that shall be elsewhere is not kept here once others hold it', async () => {
   await using world = await World.of(['A', 'B', 'C', 'D'])
   const dag = world.dag()
