@@ -1,5 +1,6 @@
-// Who follows what this replica keeps: they hear of every record that is here, and again whenever it changes here. Unlike a
-// watcher, a follower hears nothing of records that only others keep, and may be told of one version twice.
+// Who follows what this replica keeps: they hear of every record that is here, again whenever it changes here, and with no
+// siblings when it goes to others. Unlike a watcher, a follower hears nothing of records that only others keep, and may be told
+// of one version twice.
 import { sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Replica } from './replica.ts'

@@ -57,7 +57,7 @@ export async function openRecords(deps: RecordsDeps, { copies, isInvited }: Reco
     acceptor.noticed(key, set)
     for (const listeners of [watchers, followers]) listeners.tell(key, set)
   }
-
+  replica.onGone = (key) => followers.tell(key, emptySet)
   let handOff: HandOffWorker | undefined
   let gossip: Gossip | undefined
   const serving: ServeDeps = {

@@ -50,6 +50,8 @@ export class Replica {
   readonly #stoodIn = new Set<string>()
   /** Hears of every change, once it is durable. */
   onChange: (key: string, set: SiblingSet) => void = () => {}
+  /** Hears of every key of which nothing is here any more, since it is others' to keep. */
+  onGone: (key: string) => void = () => {}
 
   constructor(deps: ReplicaDeps) {
     this.#deps = deps
@@ -137,6 +139,7 @@ export class Replica {
       await this.#deps.table.write(operations)
       this.hints.forget(key, owner)
       if (isDropped) this.#stoodIn.delete(key)
+      if (isDropped && !this.ownedBytesOf(key)) this.onGone(key)
     })
   }
 
@@ -166,6 +169,7 @@ export class Replica {
       ])
       this.tree.replace(partition, key, bytes, undefined)
       for (const owner of owners) this.hints.forget(key, owner)
+      if (!isKept) this.onGone(key)
       return true
     })
   }

@@ -165,8 +165,8 @@ export interface Records extends AsyncDisposable {
   /** Calls back with every new version of keys that begin with `prefix`, once each; the returned function stops that. */
   watch(prefix: string, listener: (found: Found) => void): () => void
   /**
-   * Calls back with every key of this replica that begins with `prefix`, now, and again with each change of one here. What
-   * only others keep is not followed. The returned function stops that.
+   * Calls back with every key of this replica that begins with `prefix`, now, and again with each change of one here; with no
+   * siblings when it goes to others. What only others keep is not followed. The returned function stops that.
    */
   follow(prefix: string, listener: (found: Found) => void): () => void
   /** Everything that this replica has, without asking anybody. */

@@ -2,6 +2,7 @@
 // owner that takes over asks again.
 import { partitionOf } from '../core/keyspace.ts'
 import type { PeerId } from '../core/peer.ts'
+import { times } from '../core/times.ts'
 import type { Progress } from './messages.ts'
 import type { Pin } from './pin.ts'
 
@@ -37,10 +38,13 @@ export function newDriven(key: string, record: Pick<Driven, 'pin' | 'context' | 
 
 export function hear(driven: Driven, peer: PeerId, progress: Progress, nowMs: number): void {
   const before = driven.said.get(peer)
-  const bytes = before ? progress.doneBytes - before.doneBytes : 0
+  // Whoever says that it has more than there is has all there is.
+  const doneBytes = Math.min(progress.doneBytes, driven.pin.sizeBytes)
+  const bytes = before ? doneBytes - before.doneBytes : 0
   const seconds = before ? (nowMs - before.atMs) / 1_000 : 0
   driven.said.set(peer, {
     ...progress,
+    doneBytes,
     atMs: nowMs,
     bytesPerSecond: progress.state === 'fetching' && bytes > 0 && seconds > 0 ? bytes / seconds : 0,
     failedAudits: before?.failedAudits ?? 0,
@@ -51,4 +55,9 @@ export function hear(driven: Driven, peer: PeerId, progress: Progress, nowMs: nu
 export function isConfirmed({ said }: Driven, peer: PeerId): boolean {
   const last = said.get(peer)
   return last?.state === 'held' && last.failedAudits === 0
+}
+
+/** True for one that said so long ago that it cannot hold it that it may by now. */
+export function isWorthAsking({ state, atMs }: Said, nowMs: number): boolean {
+  return (state === 'full' || state === 'failing') && nowMs - atMs >= times.unfitMs
 }

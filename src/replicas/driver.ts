@@ -14,7 +14,7 @@ import { times } from '../core/times.ts'
 import { ringOf } from '../placement/ring.ts'
 import type { Candidate } from './choose.ts'
 import type { ClusterTime } from './cluster-time.ts'
-import { type Driven, hear, isConfirmed, newDriven, type Said } from './driven.ts'
+import { type Driven, hear, isConfirmed, isWorthAsking, newDriven } from './driven.ts'
 import type { Progress } from './messages.ts'
 import type { Peers } from './peers.ts'
 import { copiesOf, elsewhereOf, encodePin, type Pin, pinOf, withoutWishes } from './pin.ts'
@@ -117,13 +117,18 @@ export class DriverWorker implements Worker {
 
   /** Something has happened to a pin: it is looked at in the next round, and closely for a while. */
   stir(key: string): void {
-    this.#due.add(key)
+    this.next(key)
     this.stirring()
   }
 
   /** Something has come of what was asked: it is asked again soon. */
   stirring(): void {
     this.#unsettledEveryMs = times.pinsUnsettledMs
+  }
+
+  /** It is looked at once more, now. */
+  next(key: string): void {
+    this.#due.add(key)
   }
 
   /** Something did not work: it is tried again. */
@@ -293,8 +298,7 @@ export class DriverWorker implements Worker {
   // Who had no room is not counted on until it says otherwise, or copies would seem to be missing whenever it is asked again.
   #toName(driven: Driven, plan: Plan): readonly PeerId[] {
     const nowMs = this.#deps.clock.monotonicMs()
-    const isOld = ({ state, atMs }: Said) => (state === 'full' || state === 'failing') && nowMs - atMs >= times.unfitMs
-    if (![...driven.said.values()].some(isOld)) return plan.toName
+    if (![...driven.said.values()].some((said) => isWorthAsking(said, nowMs))) return plan.toName
     return [...plan.toName, ...this.plan(driven, { hopes: true }).toName]
   }
 
@@ -308,6 +312,7 @@ export class DriverWorker implements Worker {
     return {
       holds: isConfirmed(driven, peer) && presence.seesPeer(peer),
       gone: presence.isGone(peer),
+      left: presence.hasLeft(peer),
       unfit:
         (isFull && !isHoped) ||
         (isFailing && !isHoped) ||

@@ -216,8 +216,8 @@ export class HolderWorker implements Worker {
     report(held)
   }
 
-  /** Where to fetch from, the nearest first. */
-  #sources({ auditor, from, pin }: Held): PeerInfo[] {
+  /** Where to fetch from, the nearest first. When these did not have all, others follow by turns: a block may be in other pins too. */
+  #sources({ auditor, from, pin, failures }: Held): PeerInfo[] {
     const { membership } = this.#deps
     const peers = new Set<PeerId>([
       ...(auditor ? [auditor] : []),
@@ -225,11 +225,13 @@ export class HolderWorker implements Worker {
       ...pin.holders,
       ...pin.wishes.map(({ by }) => by),
     ])
-    peers.delete(membership.self)
     const known = [...peers].flatMap((peer) => membership.member(peer) ?? [])
-    const alive = known.filter(({ liveness, state }) => liveness !== 'dead' && state !== 'left')
-    alive.sort((a, b) => (a.latencyMs ?? Number.POSITIVE_INFINITY) - (b.latencyMs ?? Number.POSITIVE_INFINITY))
-    return alive.map(({ peer, addresses }) => ({ peer, addresses }))
+    known.sort((a, b) => (a.latencyMs ?? Number.POSITIVE_INFINITY) - (b.latencyMs ?? Number.POSITIVE_INFINITY))
+    const others = failures > 0 ? membership.members().filter(({ peer }) => !peers.has(peer)) : []
+    const at = (failures * limits.fetchPeersMax) % Math.max(1, others.length)
+    return [...known, ...others.slice(at), ...others.slice(0, at)]
+      .filter(({ peer, liveness, state }) => peer !== membership.self && liveness !== 'dead' && state !== 'left')
+      .map(({ peer, addresses }) => ({ peer, addresses }))
   }
 
   #noRoom(pin: Pin): string {

@@ -17,8 +17,8 @@ import { times } from '../core/times.ts'
 import { type HolderWorker, mayDrop } from './holder.ts'
 import type { Held, Holdings } from './holdings.ts'
 import type { Told } from './messages.ts'
-import { decodePinOf, encodePin, mergePins, type Pin, pinKey, pinOf } from './pin.ts'
-import { allProve, type ProofDeps } from './proof.ts'
+import { cidOfKey, decodePinOf, encodePin, mergePins, type Pin, pinKey, pinOf } from './pin.ts'
+import { allHaveWhatIsHere, allProve, type ProofDeps } from './proof.ts'
 import { askDrivers, type TellingDeps } from './telling.ts'
 import type { PinRecords } from './words.ts'
 
@@ -52,10 +52,11 @@ export class KeeperWorker implements Worker {
   #provenAtMs = Number.NEGATIVE_INFINITY
   #checkedAtMs: number | undefined
   #untold = 0
-  /** What this peer keeps, and others do not hold well enough yet, while it leaves. */
-  #unsafe: ReadonlySet<string> | undefined
-  /** What others have proven to hold since this peer began to leave. */
-  readonly #spare = new Set<string>()
+  /**
+   * What others have proven, since this peer began to leave, to have all of, or as much of as is here; with what was kept
+   * then, since what is pinned anew is to be proven anew.
+   */
+  readonly #spare = new Map<string, Pin | undefined>()
   /** Away for so long that a record that is not there may be one that was removed and forgotten. */
   readonly #wasAway: boolean
   #seenMs = Number.NEGATIVE_INFINITY
@@ -75,11 +76,16 @@ export class KeeperWorker implements Worker {
     return this.#untold > 0 ? `${this.#untold} pins of this peer are not known to others yet` : 'all pins are known'
   }
 
-  /** Bytes that this peer keeps, and must not take away with it when it leaves. */
-  bytesUnsafe(): number {
+  /** What this peer holds or keeps and must not take away with it when it leaves: what others have not proven to have. */
+  unsafe(): { keys: string[]; sizeBytes: number } {
     const { holdings } = this.#deps
-    const keys = this.#unsafe ?? holdings.keptKeys()
-    return [...keys].reduce((sum, key) => sum + (holdings.kept(key)?.sizeBytes ?? 0), 0)
+    const kept = holdings.keptKeys().filter((key) => !this.#isProvenSpare(key))
+    const held = [...holdings.all()].filter(({ key, isHeld }) => isHeld || !this.#isProvenSpare(key))
+    const keptBytes = kept.reduce((sum, key) => sum + (holdings.kept(key)?.sizeBytes ?? 0), 0)
+    return {
+      keys: [...new Set([...kept, ...held.map(({ key }) => key)])],
+      sizeBytes: held.reduce((sum, { sizeBytes }) => sum + sizeBytes, keptBytes),
+    }
   }
 
   release(keys: readonly string[]): void {
@@ -108,8 +114,8 @@ export class KeeperWorker implements Worker {
     await this.#notePresence()
     if (this.#toRelease.size > 0) return { next: 'now' }
     const isLeaving = membership.member(membership.self)?.state === 'leaving'
-    this.#unsafe = isLeaving ? await this.#findUnsafe(signal) : undefined
-    if (!isLeaving) this.#spare.clear()
+    if (isLeaving) await this.#findSpare(signal)
+    else this.#spare.clear()
     if (isLeaving) return { next: 'later', delayMs: times.pinsUnsettledMs }
     return { next: 'later', delayMs: this.#unproven.size > 0 ? times.proofAgainMs : times.keeperEveryMs }
   }
@@ -128,23 +134,40 @@ export class KeeperWorker implements Worker {
     return told?.enough === true && (await allProve(this.#deps, CID.parse(pin.cid), others, signal))
   }
 
-  async #findUnsafe(signal: AbortSignal): Promise<ReadonlySet<string>> {
+  // What has been proven once is safe for as long as leaving takes. What is held whole is released by whoever drives it.
+  async #findSpare(signal: AbortSignal): Promise<void> {
     const { holdings, log } = this.#deps
-    // What has been proven once is safe for as long as leaving takes.
-    const unsafe = new Set(holdings.keptKeys().filter((key) => !this.#spare.has(key)))
-    const told = await askDrivers(this.#deps, unsafe, { signal })
-    for (const key of unsafe) {
-      if (!told.get(key)?.enough) continue
+    const isOpen = (key: string) => !this.#isProvenSpare(key) && (holdings.kept(key) || !holdings.get(key)?.isHeld)
+    const keys = this.unsafe().keys.filter(isOpen)
+    const told = await askDrivers(this.#deps, keys, { signal })
+    for (const key of keys) {
+      const [one, kept] = [told.get(key), holdings.kept(key)]
       try {
-        if (!(await this.isSpare(key, { signal }))) continue
-        this.#spare.add(key)
-        unsafe.delete(key)
+        const isSpare = one?.enough ? await this.isSpare(key, { signal }) : await this.#isLost(key, one, signal)
+        if (isSpare) this.#spare.set(key, kept)
       } catch (error) {
         signal.throwIfAborted()
         log.debug(`whether ${key} is held by others is not known: ${sentenceOf(error)}`)
       }
     }
-    return unsafe
+  }
+
+  #isProvenSpare(key: string): boolean {
+    return this.#spare.has(key) && this.#spare.get(key) === this.#deps.holdings.kept(key)
+  }
+
+  /** True if nobody can get all of it, and all who try have whatever is here: to wait for them would have no end. */
+  async #isLost(key: string, told: Told | undefined, signal: AbortSignal): Promise<boolean> {
+    const { membership, presence, holdings } = this.#deps
+    const held = holdings.get(key)
+    if (!told || (held && !isFailing(held))) return false
+    // Whoever is away may have the rest, until people say that it has gone for good.
+    if (membership.members().some((member) => member.state !== 'left' && !presence.isHere(member))) return false
+    const others = told.places.filter(({ peer }) => peer !== membership.self)
+    if (others.some(({ state }) => state !== 'failing' && state !== 'full')) return false
+    const stay = others.filter(({ peer }) => membership.member(peer)?.state === 'joined')
+    const trying = stay.flatMap(({ peer, state }) => (state === 'failing' ? [peer] : []))
+    return await allHaveWhatIsHere(this.#deps, cidOfKey(key), trying, signal)
   }
 
   async #notePresence(): Promise<void> {
@@ -273,6 +296,11 @@ export class KeeperWorker implements Worker {
     log.warn(`the record of ${pin.cid} was lost; it is written again`)
     await records.put(key, encodePin({ ...pin, holders: [] }), { context: 'none', signal })
   }
+}
+
+/** True for what has been tried to fetch, in vain so far. */
+function isFailing({ isHeld, why }: Held): boolean {
+  return !isHeld && why !== undefined
 }
 
 /** True if one of the wishes that this peer made still stands. */

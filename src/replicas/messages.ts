@@ -137,7 +137,12 @@ export function decodeAnswer(bytes: Uint8Array): Answer {
 }
 
 function progressParts({ state, doneBytes, why }: Progress): unknown[] {
-  return [state, doneBytes, why?.slice(0, whyCharactersMax) ?? null]
+  return [state, doneBytes, whyPart(why)]
+}
+
+// Sentences quote each other, and one that is too long would make whoever is told refuse everything.
+function whyPart(why: string | undefined): string | null {
+  return why?.slice(0, whyCharactersMax) ?? null
 }
 
 function progressField(value: unknown): Progress {
@@ -166,8 +171,8 @@ function holdingField(value: unknown): Holding {
 }
 
 function toldParts({ pin, enough, places, bytesPerSecond, why }: Told): unknown[] {
-  const listed = places.map((place) => [place.peer, place.state, place.doneBytes, place.why ?? null])
-  return [pin, enough, listed, Math.round(bytesPerSecond), why ?? null]
+  const listed = places.map((place) => [place.peer, place.state, place.doneBytes, whyPart(place.why)])
+  return [pin, enough, listed, Math.min(Math.round(bytesPerSecond), Number.MAX_SAFE_INTEGER), whyPart(why)]
 }
 
 function toldField(value: unknown): Told {

@@ -12,6 +12,8 @@ export interface Standing {
   holds: boolean
   /** Away for longer than the grace time, or a member no more: not counted, and to be replaced. */
   gone: boolean
+  /** A member no more: what it has does not come back. */
+  left: boolean
   /** Cannot take it, or could not prove that it has it: passed over while others can. */
   unfit: boolean
 }
@@ -50,8 +52,8 @@ export function planPin({ named, copies, walk, standing, sees }: Situation): Pla
   return {
     target,
     toName: target.filter((peer) => !named.includes(peer)),
-    // Who is gone does not hold anything up: it is found again when it comes back. Nobody left to hold it is no reason either.
-    toTrim: extra.filter((peer) => target.length > 0 && (isHeld || standing(peer).gone)),
+    // Who is away stays named until others have it: it may have the last copy. Nobody to hold it is no reason to trim either.
+    toTrim: extra.filter((peer) => target.length > 0 && (isHeld || standing(peer).left)),
     isHeld,
   }
 }

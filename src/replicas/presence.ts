@@ -64,11 +64,16 @@ export class Presence {
     return member !== undefined && this.isHere(member)
   }
 
+  /** True for one that is no member any more. */
+  hasLeft(peer: PeerId): boolean {
+    const member = this.#membership.member(peer)
+    return !member || member.state === 'left'
+  }
+
   /** True for one that is no member any more, or has been away for too long. */
   isGone(peer: PeerId): boolean {
-    const member = this.#membership.member(peer)
-    if (!member || member.state === 'left') return true
-    if (this.isHere(member)) return false
+    if (this.hasLeft(peer)) return true
+    if (this.seesPeer(peer)) return false
     const sinceMs = this.#awaySince.get(peer)
     return sinceMs !== undefined && this.#clock.nowMs() - sinceMs > this.#graceMs
   }

@@ -34,7 +34,29 @@ export async function allProve(
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
   if (members.length === 0) return false
-  const blocks = await someBlocks(deps, root, signal)
+  const { value: blocks = [] } = await blocksHere(deps, root, signal).next()
+  return await eachProves(deps, members, blocks, signal)
+}
+
+/** True if there is somebody to ask and everybody who is asked proves now to have every block that can be read here. */
+export async function allHaveWhatIsHere(
+  deps: ProofDeps,
+  root: CID,
+  members: readonly PeerId[],
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  if (members.length === 0) return false
+  for await (const blocks of blocksHere(deps, root, signal))
+    if (!(await eachProves(deps, members, blocks, signal))) return false
+  return true
+}
+
+async function eachProves(
+  deps: ProofDeps,
+  members: readonly PeerId[],
+  blocks: readonly Block[],
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
   const proven = await Promise.all(members.map((peer) => proves(deps, peer, blocks, signal)))
   return !proven.includes(false)
 }
@@ -62,16 +84,16 @@ async function proves(
   }
 }
 
-/** Blocks at and below the root, as many as one audit takes, the root first. What cannot be read here is passed over. */
-async function someBlocks(
+/** Blocks at and below the root, as many at a time as one audit takes, the root first. What cannot be read here is passed over. */
+async function* blocksHere(
   { store, linksOf, random }: Pick<ProofDeps, 'store' | 'linksOf' | 'random'>,
   root: CID,
   signal: AbortSignal | undefined,
-): Promise<Block[]> {
-  const blocks: Block[] = []
+): AsyncGenerator<Block[], undefined> {
+  let blocks: Block[] = []
   const found = new Set([root.toString()])
   const open = [root]
-  while (open.length > 0 && blocks.length < limits.pinsAudited) {
+  while (open.length > 0) {
     const at = Math.floor(random.unit() * open.length)
     const cid = open[at]!
     open[at] = open.at(-1)!
@@ -85,6 +107,9 @@ async function someBlocks(
       found.add(link.toString())
       open.push(link)
     }
+    if (blocks.length < limits.pinsAudited) continue
+    yield blocks
+    blocks = []
   }
-  return blocks
+  yield blocks
 }

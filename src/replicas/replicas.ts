@@ -205,7 +205,8 @@ class OpenReplicas implements Replicas {
       const ended = withoutWishes(known, () => true, time.nowMs())
       await records.put(key, encodePin(ended), { context: record.context, signal })
     }
-    await holdings.unkeep(key)
+    // Who pinned it anew meanwhile here keeps it: that wish has not been ended.
+    if (holdings.kept(key) === kept) await holdings.unkeep(key)
     keeper.release([key])
     return true
   }
@@ -213,8 +214,11 @@ class OpenReplicas implements Replicas {
   async letGo(cid: CID, { signal }: Abortable = {}): Promise<boolean> {
     const { holdings, keeper } = this.#parts
     const key = pinKey(cid)
-    if (!holdings.kept(key)) return true
+    const kept = holdings.kept(key)
+    if (!kept) return true
     if (!holdings.get(key) && !(await keeper.isSpare(key, { signal }))) return false
+    // Pinned anew meanwhile, it stays for that.
+    if (holdings.kept(key) !== kept) return false
     await holdings.unkeep(key)
     return true
   }
@@ -318,11 +322,11 @@ class OpenReplicas implements Replicas {
   }
 
   bytesToHandOver(): number {
-    return this.#isLeaving ? this.#parts.holdings.usedBytes + this.#parts.keeper.bytesUnsafe() : 0
+    return this.#isLeaving ? this.#parts.keeper.unsafe().sizeBytes : 0
   }
 
   drained(): boolean {
-    return this.#parts.holdings.size === 0 && this.#parts.keeper.bytesUnsafe() === 0
+    return this.#parts.keeper.unsafe().keys.length === 0
   }
 
   summary(): ReplicasStatus {

@@ -6,7 +6,7 @@ import { sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { limits } from '../core/limits.ts'
 import type { PeerId } from '../core/peer.ts'
-import { type Driven, hear } from './driven.ts'
+import { type Driven, hear, isWorthAsking } from './driven.ts'
 import type { Holding } from './messages.ts'
 import type { Peers } from './peers.ts'
 import { encodePin, type Pin } from './pin.ts'
@@ -25,6 +25,7 @@ export interface Round {
 export interface Outcomes {
   stir(key: string): void
   stirring(): void
+  next(key: string): void
   again(key: string): void
   /** A member was asked, and answered or not. */
   asked(peer: PeerId, result: { answered: boolean }): void
@@ -77,6 +78,8 @@ async function ask(
         const before = driven.said.get(peer)
         hear(driven, peer, one, clock.monotonicMs())
         if (one.state !== before?.state) outcomes.stir(driven.key)
+        // It was hoped that it can by now; whoever comes after it is asked in its stead.
+        else if (isWorthAsking(before, clock.monotonicMs())) outcomes.next(driven.key)
         else if (one.doneBytes !== before.doneBytes) outcomes.stirring()
       }
     } catch (error) {

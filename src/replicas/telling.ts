@@ -121,7 +121,10 @@ function whyNot(
     const { joined, seen } = presence.counted
     return `only ${seen} of ${joined} members are seen, and more than half must be before others are named`
   }
-  const reason = places.find(({ state }) => state === 'failing' || state === 'away')
+  // For one that is being replaced nobody waits.
+  const isWaitedFor = ({ peer, state }: ToldPlace) =>
+    state === 'failing' || (state === 'away' && !presence.isGone(peer))
+  const reason = places.find(isWaitedFor)
   if (reason) return `${reason.peer.slice(-8)}: ${reason.why}`
   // Members that had no room may be asked again; until then that is what the pin waits for.
   const isMoving = places.some(({ state }) => state === 'fetching' || state === 'asked')

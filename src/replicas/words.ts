@@ -37,7 +37,7 @@ export interface PinRecords {
     prefix: string,
     options?: Abortable & { after?: string },
   ): Promise<{ entries: PinRecord[]; next?: string | undefined; unreached: PeerId[] }>
-  /** Calls back with everything that this peer keeps below the prefix, and then with every change of it. */
+  /** Calls back with everything that this peer keeps below the prefix, then with every change of it; no siblings: it is others' now. */
   follow(prefix: string, listener: (record: PinRecord) => void): () => void
 }
 
@@ -199,7 +199,7 @@ export interface Replicas extends AsyncDisposable {
   mend(): void
   /** Bytes that this peer holds and that others, who shall hold them instead, have not confirmed yet. */
   bytesToHandOver(): number
-  /** True when it holds nothing that others should: a member that leaves waits for this. */
+  /** True when it holds nothing that others should and could: a member that leaves waits for this. */
   drained(): boolean
   summary(): ReplicasStatus
   /** Driving, holding and auditing. They run only when something runs them. */

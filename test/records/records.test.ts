@@ -177,6 +177,36 @@ test('a new member gets its share, and only then is it deleted elsewhere', async
   assert.ok(cluster.records('d').status().keys > 5)
 })
 
+test('who follows knows what is here, and forgets what goes to others', async () => {
+  await using cluster = await Cluster.of(['a', 'b', 'c'], { copies: 2 })
+  const known = new Map<string, Set<string>>()
+  const follow = (name: string) => {
+    const keys = new Set<string>()
+    known.set(name, keys)
+    cluster.records(name).follow('key/', ({ key, siblings }) => {
+      if (siblings.length > 0) keys.add(key)
+      else keys.delete(key)
+    })
+  }
+  for (const name of cluster.peers.keys()) follow(name)
+  const put = (key: string) => cluster.run(cluster.records('a').put(key, bytes(key)))
+  for (let index = 0; index < 40; index++) await put(`key/${index}`)
+  await cluster.crash('b')
+  for (let index = 40; index < 60; index++) await put(`key/${index}`)
+  assert.ok([...cluster.records('c').local()].some(({ standIn }) => standIn))
+  await cluster.restart('b')
+  follow('b')
+  await cluster.add('d', ['a', 'b', 'c'])
+  follow('d')
+  cluster.claim('d', {})
+  await cluster.settled(120_000)
+  for (const [name, keys] of known) {
+    const here = Array.from(cluster.records(name).local(), ({ key }) => key)
+    assert.ok(here.length > 0 && here.length < 60)
+    assert.deepEqual([...keys].sort(), here.sort(), name)
+  }
+})
+
 test('a member that leaves hands everything over', async () => {
   await using cluster = await Cluster.of(['a', 'b', 'c', 'd'], { copies: 2 })
   const keys = Array.from({ length: 40 }, (_, index) => `key/${index}`)

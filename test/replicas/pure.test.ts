@@ -9,8 +9,8 @@ import { limits } from '../../src/core/limits.ts'
 import type { PeerId } from '../../src/core/peer.ts'
 import { chooseHolders } from '../../src/replicas/choose.ts'
 import { ClusterTime } from '../../src/replicas/cluster-time.ts'
-import { newDriven } from '../../src/replicas/driven.ts'
-import type { DriverWorker } from '../../src/replicas/driver.ts'
+import { hear, newDriven } from '../../src/replicas/driven.ts'
+import { type DriverDeps, DriverWorker } from '../../src/replicas/driver.ts'
 import { mayDrop } from '../../src/replicas/holder.ts'
 import { Holdings } from '../../src/replicas/holdings.ts'
 import { decodeAnswer, decodeRequest, encodeAnswer, encodeRequest, type Request } from '../../src/replicas/messages.ts'
@@ -62,15 +62,17 @@ const situationArb: fc.Arbitrary<Situation & { held: Set<PeerId> }> = fc
     named: fc.uniqueArray(fc.constantFrom(...peers)),
     holds: fc.uniqueArray(fc.constantFrom(...peers)),
     gone: fc.uniqueArray(fc.constantFrom(...peers)),
+    left: fc.uniqueArray(fc.constantFrom(...peers)),
     unfit: fc.uniqueArray(fc.constantFrom(...peers)),
     copies: fc.integer({ min: 1, max: 5 }),
     sees: fc.boolean(),
   })
-  .map(({ walk, named, holds, gone, unfit, copies, sees }) => {
+  .map(({ walk, named, holds, gone, left, unfit, copies, sees }) => {
     const held = new Set(holds.filter((peer) => !gone.includes(peer)))
     const standing = (peer: PeerId) => ({
       holds: held.has(peer),
       gone: gone.includes(peer),
+      left: gone.includes(peer) && left.includes(peer),
       unfit: unfit.includes(peer),
     })
     return { walk, named, copies, sees, standing, held }
@@ -84,7 +86,7 @@ test('a plan never takes a copy away before all that shall hold it do', () => {
       if (!sees) assert.deepEqual([toName, toTrim], [[], []])
       for (const peer of toTrim) {
         assert.ok(named.includes(peer) && !target.includes(peer))
-        if (!standing(peer).gone) assert.ok(target.every((other) => held.has(other)) && target.length > 0)
+        if (!standing(peer).left) assert.ok(target.every((other) => held.has(other)) && target.length > 0)
       }
       for (const peer of toName) assert.ok(target.includes(peer) && !named.includes(peer))
       for (const peer of target) assert.ok(!standing(peer).gone)
@@ -113,7 +115,7 @@ test('carried out again and again, plans come to rest with as many copies as can
       })
       assert.equal(target.length, Math.min(situation.copies, possible.length))
       if (target.length > 0) assert.ok(isHeld)
-      assert.deepEqual([toName, toTrim.filter((peer) => !standing(peer).gone)], [[], []])
+      assert.deepEqual([toName, toTrim], [[], []])
     }),
   )
 })
@@ -221,6 +223,24 @@ test('messages come through as they are; garbage is refused, and never does anyt
   assert.throws(() => decodeRequest(encodeRequest({ kind: 'tell', keys: many })), { code: 'PIN_INVALID' })
 })
 
+test('whatever a member says of itself, what is told of it can be read', () => {
+  const peer = 'B' as PeerId
+  const wish = { id: 'w', by: peer, copies: 2, elsewhere: false }
+  const pin: Pin = { cid, sizeBytes: 1_000, wishes: [wish], ended: [], holders: [peer] }
+  const driven = newDriven('pin/one', { pin, context: '', isSplit: false })
+  const why = 'x'.repeat(512)
+  hear(driven, peer, { state: 'fetching', doneBytes: 0 }, 1)
+  hear(driven, peer, { state: 'fetching', doneBytes: Number.MAX_SAFE_INTEGER, why }, 1.001)
+  assert.deepEqual(
+    Array.from(driven.said.values(), ({ doneBytes, bytesPerSecond }) => [doneBytes, Math.round(bytesPerSecond)]),
+    [[1_000, 1e9]],
+  )
+  const places = [{ peer, state: 'failing' as const, doneBytes: 1_000, why: `once more: ${why}` }]
+  const told = { pin: encodePin(pin), enough: false, places, bytesPerSecond: 1e300, why: `B: ${why}` }
+  const answer = decodeAnswer(encodeAnswer({ nowMs: 1, usedBytes: 2, kind: 'told', told: [told] }))
+  assert.ok(answer.kind === 'told' && answer.told[0]?.why?.startsWith('B: xxx'))
+})
+
 test('nobody drops what the record still names it for, nor what has too few others', () => {
   const self = 'A' as PeerId
   const wish = { id: 'a', by: self, copies: 2, expiresMs: undefined, elsewhere: false }
@@ -282,6 +302,16 @@ test('the time of the cluster is that of its middle clock', () => {
   time.heard('B' as PeerId, clock.nowMs() - dayMs)
   time.heard('C' as PeerId, clock.nowMs() - dayMs)
   assert.equal(time.nowMs(), clock.nowMs() - dayMs, 'its own clock is the one that is off')
+})
+
+test('a driver forgets a pin whose record has gone to others', () => {
+  const driver = new DriverWorker({} as DriverDeps, { recordCopies: 3 })
+  const key = pinKey(block)
+  const value = encodePin({ cid, sizeBytes: 5, wishes: [], ended: [], holders: [] })
+  driver.follow({ key, siblings: [{ value }], context: 'one' })
+  assert.equal(driver.get(key)?.pin.sizeBytes, 5)
+  driver.follow({ key, siblings: [], context: 'none' })
+  assert.equal(driver.get(key), undefined)
 })
 
 test('a pin is not told to be held by enough while one of those that shall hold it is still to be named', () => {

@@ -127,6 +127,38 @@ test('who pinned something does not leave before others have it', async () => {
   assert.equal(replicas.bytesToHandOver(), 0)
 })
 
+test('a member leaves though a content is lost, but not with a block of it that others lack', async () => {
+  await using world = await World.of(names)
+  const dag = world.dag()
+  const [lost, late] = [leafOf(1_000), leafOf(1_001)]
+  const root = nodeOf([...dag.leaves, lost, late].map(({ cid }) => cid))
+  const partial = { root: root.cid, blocks: [...dag.leaves, root], leaves: dag.leaves, bytes: 5_001 }
+  await world.pin('A', partial)
+  await world.rest(5 * 60_000)
+  const leavers = ['A', world.named(partial).find((name) => name !== 'A')!]
+  for (const name of leavers) world.set(name, { state: 'leaving' })
+  world.away('E')
+  await world.rest(60 * 60_000)
+  for (const name of leavers) assert.ok(!world.peer(name).replicas.drained(), 'the one that is away may have it')
+  for (const name of leavers) {
+    const { store } = world.peer(name)
+    using lease = store.lease('test')
+    const writer = store.writer(lease)
+    await writer.put(late)
+    await writer.flush()
+  }
+  world.back('E')
+  for (const name of leavers) {
+    const { replicas } = world.peer(name)
+    for (let second = 0; second < 3_600 && !replicas.drained(); second++) await world.rest(1_000)
+    assert.ok(replicas.drained())
+    assert.equal(replicas.bytesToHandOver(), 0)
+    const others = world.named(partial).filter((other) => !leavers.includes(other))
+    assert.ok(others.length > 0)
+    for (const other of others) await world.peer(other).store.get(late.cid)
+  }
+})
+
 test('a member that joins takes over what it shall hold, and nobody drops before it has', async () => {
   await using world = await World.of(names)
   const pins = []
@@ -393,6 +425,25 @@ test('a content whose blocks are nowhere is said to be so, and is held once they
   await writer.flush()
   await world.rest(15 * 60_000)
   assert.equal((await world.status(whole))?.held, 3)
+})
+
+test('a block that all holders of a content lack is found with whoever holds another content that has it', async () => {
+  await using world = await World.of(names)
+  const dag = world.dag()
+  const shared = leafOf(1_000)
+  const root = nodeOf([...dag.leaves, shared].map(({ cid }) => cid))
+  const whole = { root: root.cid, blocks: [...dag.leaves, root], leaves: dag.leaves, bytes: 4_000 }
+  await world.pin('A', whole, { copies: 2 })
+  await world.rest()
+  const stranger = names.find((name) => name !== 'A' && !world.named(whole).includes(name))!
+  const { store } = world.peer(stranger)
+  using lease = store.lease('test')
+  const writer = store.writer(lease)
+  await writer.put(shared)
+  await writer.flush()
+  assert.equal((await world.status(whole))?.held, 0)
+  await world.rest(15 * 60_000)
+  assert.equal((await world.status(whole))?.held, 2)
 })
 
 test('a copy that shall be elsewhere is not kept here once others hold it', async () => {

@@ -302,6 +302,8 @@ export class SharedRecords {
   unreached: PeerId[] = []
   /** Answers to reads are on their way for so long. */
   slowly: ((key: string) => Promise<void>) | undefined
+  /** The same for writes. */
+  writesSlowly: ((key: string) => Promise<void>) | undefined
 
   portOf(isReachable: () => boolean): PinRecords {
     const require = () => {
@@ -319,6 +321,7 @@ export class SharedRecords {
       put: async (key, value, { context }) => {
         require()
         this.write(key, value, context)
+        await this.writesSlowly?.(key)
         return acks
       },
       remove: async (key, { context }) => {

@@ -173,6 +173,11 @@ test('copies are where they should be', () => {
   finds(misplaced([one, other, member('p3', { zone: 'b' })], known(['p1', 'p2'])), /p3 is in another/)
   finds(misplaced([one, other, member('p3', { zone: 'a' })], known(['p1', 'p2'])))
   finds(misplaced([holder('p1')], known(['p1', 'gone'])), /some cannot hold it/)
+  const barred = known(['p1'], { elsewhere: ['p1'] })
+  finds(misplaced([holder('p1'), member('p2', { usedBytes: 9_500 })], barred))
+  finds(misplaced([member('p1'), member('p2', { usedBytes: 9_500 })], barred), /not wholly at p1/)
+  finds(misplaced([holder('p1'), member('p2')], barred), /some cannot hold it/)
+  finds(misplaced([holder('p1'), holder('p2')], known(['p1', 'p2'], { elsewhere: ['p1'] })), /some cannot hold it/)
 })
 
 test('nobody else keeps it, and what nobody keeps takes no room', () => {

@@ -115,15 +115,22 @@ export function misplaced({ members, known, wallMs, whole }: PinEnding): Finding
       ({ name, capacity, isLeaving }) => capacity > 0 && !isLeaving && !pin.elsewhere.includes(name),
     )
     const holders = can.filter(({ name }) => pin.holders.includes(name))
-    const partial = holders.filter(({ full, pinned }) => !full.has(dag) || !pinned.has(dag)).map(({ name }) => name)
+    const others = can.filter((member) => !holders.includes(member))
+    const withRoom = others.filter(({ capacity, usedBytes }) => capacity - usedBytes >= pin.sizeBytes)
+    // Who shall not hold it does until somebody else can: it would be gone.
+    const mustStay = holders.length === 0 && withRoom.length === 0
+    const barred = members.filter(
+      ({ name, isLeaving }) => mustStay && !isLeaving && pin.elsewhere.includes(name) && pin.holders.includes(name),
+    )
+    const partial = [...holders, ...barred]
+      .filter(({ full, pinned }) => !full.has(dag) || !pinned.has(dag))
+      .map(({ name }) => name)
     if (partial.length > 0)
       return found(`${dag} is not wholly at ${partial.join(' ')}, which ${partial.length > 1 ? 'are' : 'is'} named`)
     const named = pin.holders.join(' ') || 'nobody'
     const leaving = members.filter(({ name, isLeaving }) => isLeaving && pin.holders.includes(name))
-    if (pin.holders.length !== holders.length + leaving.length)
+    if (pin.holders.length !== holders.length + barred.length + leaving.length)
       return found(`${dag} is named at ${named}, of whom some cannot hold it`)
-    const others = can.filter((member) => !holders.includes(member))
-    const withRoom = others.filter(({ capacity, usedBytes }) => capacity - usedBytes >= pin.sizeBytes)
     if (holders.length > pin.copies) return found(`${dag} shall have ${pin.copies} copies and is held by ${named}`)
     if (holders.length < pin.copies && withRoom.length > 0)
       return found(`${dag} is held by ${named} and not by ${withRoom[0]!.name}; it shall have ${pin.copies} copies`)

@@ -1,0 +1,61 @@
+// Two things at once, on one member and on several: what one of them was told stands, whatever the other does meanwhile.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { sleep } from '../../src/base/clock.ts'
+import { Block, codecs } from '../../src/core/block.ts'
+import { World } from './world.ts'
+
+const hourMs = 3_600_000
+
+test('what is pinned anew while it is unpinned, or let go of, stays', async () => {
+  await using world = new World()
+  await world.join('A', { capacity: 0 })
+  for (const name of ['B', 'C']) await world.join(name)
+  const { store, replicas } = world.peer('A')
+  const dag = world.dag()
+  const isHere = () => store.pins.get(dag.root) !== undefined
+  await world.pin('A', dag, { copies: 2 })
+  await world.run(replicas.wait(dag.root, 2))
+
+  world.records.writesSlowly = () => sleep(world.clock, 5_000, undefined)
+  const unpinning = replicas.unpin(dag.root)
+  await world.rest(1_000)
+  world.records.writesSlowly = undefined
+  await world.pin('A', dag, { copies: 1 })
+  assert.equal(await world.run(unpinning), true)
+  await world.rest(hourMs)
+  assert.ok(isHere())
+  assert.equal((await world.status(dag))?.held, 1)
+
+  world.records.slowly = () => sleep(world.clock, 5_000, undefined)
+  const lettingGo = replicas.letGo(dag.root)
+  await world.rest(1_000)
+  world.records.slowly = undefined
+  await world.pin('A', dag, { copies: 2 })
+  assert.equal(await world.run(lettingGo), false)
+  assert.ok(isHere())
+  await world.rest(hourMs)
+  assert.ok(isHere())
+  assert.equal(await world.run(replicas.letGo(dag.root)), true)
+  assert.ok(!isHere())
+})
+
+test('what is pinned while this peer leaves does not leave with it, however small it is', async () => {
+  await using world = new World()
+  await world.join('A', { capacity: 0 })
+  for (const name of ['B', 'C']) await world.join(name)
+  const { replicas } = world.peer('A')
+  world.set('A', { state: 'leaving' })
+  await world.rest(1_000)
+  assert.ok(replicas.drained())
+  // Nobody can take it yet.
+  for (const name of ['B', 'C']) world.away(name, 'alive')
+  const empty = Block.of(codecs.raw, new Uint8Array(0))
+  await world.pin('A', { root: empty.cid, blocks: [empty], leaves: [empty], bytes: 0 }, { copies: 2 })
+  assert.ok(!replicas.drained())
+  await world.rest(10_000)
+  assert.ok(!replicas.drained())
+  for (const name of ['B', 'C']) world.back(name)
+  await world.rest(5 * 60_000)
+  assert.ok(replicas.drained())
+})
