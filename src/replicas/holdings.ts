@@ -24,6 +24,8 @@ export interface Held {
   auditor: PeerId | undefined
   doneBytes: number
   why: string | undefined
+  /** `why` is that the disk is full, whatever this peer gives. */
+  isFull: boolean
   failures: number
   /** Monotonic time before which it is not tried again. */
   retryAtMs: number
@@ -299,6 +301,7 @@ function newHeld(key: string, pin: Pin): Held {
     auditor: undefined,
     doneBytes: 0,
     why: undefined,
+    isFull: false,
     failures: 0,
     retryAtMs: 0,
     askedAtMs: undefined,

@@ -38,6 +38,8 @@ export interface Peer {
   letGo: number
   /** Says that it holds what it does not. */
   lies: boolean
+  /** Its store can write nothing. */
+  isFull: boolean
 }
 
 export interface PeerOptions {
@@ -79,7 +81,16 @@ export class World implements AsyncDisposable {
     const member: Member = { peer, incarnation: 1, state: 'joined', zone, capacity, addresses: [], liveness: 'alive' }
     this.#members.set(peer, member)
     const network = this.network.join(name, line)
-    const opened = { peer, network, disk: new MemoryDisk(), table: new MemoryTable(), loops: [], letGo: 0, lies: false }
+    const opened = {
+      peer,
+      network,
+      disk: new MemoryDisk(),
+      table: new MemoryTable(),
+      loops: [],
+      letGo: 0,
+      lies: false,
+      isFull: false,
+    }
     const joined = Object.assign(opened, await this.#open(opened))
     this.peers.set(name, joined)
     this.changed()
@@ -209,7 +220,7 @@ export class World implements AsyncDisposable {
     await this.clock.until(exchange[Symbol.asyncDispose]())
   }
 
-  async #open(peer: Pick<Peer, 'peer' | 'network' | 'disk' | 'table' | 'letGo'>) {
+  async #open(peer: Pick<Peer, 'peer' | 'network' | 'disk' | 'table' | 'letGo' | 'isFull'>) {
     const { clock } = this
     const wall: Clock = {
       nowMs: () => clock.nowMs() + this.#skews.get(peer.peer)!,
@@ -217,7 +228,10 @@ export class World implements AsyncDisposable {
       timer: (delayMs, fire) => clock.timer(delayMs, fire),
     }
     const { network, disk, table } = peer
-    const store = await openMemoryStore({ disk, linksOf, clock })
+    const commit = async () => {
+      if (peer.isFull) throw Object.assign(new Error('no room'), { code: 'ENOSPC' })
+    }
+    const store = await openMemoryStore({ disk, linksOf, clock, commit })
     async function* findProviders() {}
     const exchange = await openExchange({ network, store, linksOf, findProviders, clock, log: silentLog })
     const { capacity } = this.#members.get(peer.peer)!
