@@ -14,7 +14,17 @@ import { type DriverDeps, DriverWorker } from '../../src/replicas/driver.ts'
 import { mayDrop } from '../../src/replicas/holder.ts'
 import { Holdings } from '../../src/replicas/holdings.ts'
 import { decodeAnswer, decodeRequest, encodeAnswer, encodeRequest, type Request } from '../../src/replicas/messages.ts'
-import { copiesOf, decodePin, encodePin, mergePins, type Pin, pinKey, withoutWishes } from '../../src/replicas/pin.ts'
+import {
+  copiesOf,
+  decodePin,
+  encodePin,
+  mergePins,
+  type Pin,
+  pinKey,
+  pinOf,
+  withoutWishes,
+  withWish,
+} from '../../src/replicas/pin.ts'
 import { planPin, type Situation } from '../../src/replicas/plan.ts'
 import type { Presence } from '../../src/replicas/presence.ts'
 import { tellOf } from '../../src/replicas/telling.ts'
@@ -169,6 +179,21 @@ test('values of one record are merged the same in any order and however often, a
       assert.equal(copiesOf(over), 0)
     }),
   )
+})
+
+test('many who pin the same without seeing each other make one pin that everybody can read, and end', () => {
+  const wishes = Array.from({ length: 2 * limits.pinWishesMax - 2 }, (_, index) => ({
+    id: `w${index}`,
+    by: 'A' as PeerId,
+    copies: 2,
+    elsewhere: false,
+    expiresMs: undefined,
+  }))
+  const siblings = wishes.map((wish) => ({ value: encodePin(withWish(undefined, block, 5, wish)) }))
+  const pin = pinOf({ key: pinKey(block), siblings })
+  assert.equal(pin?.wishes.length, wishes.length)
+  const ended = decodePin(encodePin(withoutWishes(decodePin(encodePin(pin)), () => true, 1)))
+  assert.equal(pinOf({ key: pinKey(block), siblings: [...siblings, { value: encodePin(ended) }] })?.wishes.length, 0)
 })
 
 test('a pin comes through its bytes as it is; other bytes are refused', () => {
