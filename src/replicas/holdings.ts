@@ -284,8 +284,9 @@ export class Holdings {
     held.isHeld = isHeld
   }
 
-  async #write({ key, pin, isHeld }: Held): Promise<void> {
-    await this.#table.write([{ put: heldPrefix + key, value: encode([encodePin(pin), isHeld]) }])
+  // With the size that is reserved: what others say later, true or not, takes no room here after a restart either.
+  async #write({ key, pin, sizeBytes, isHeld }: Held): Promise<void> {
+    await this.#table.write([{ put: heldPrefix + key, value: encode([encodePin({ ...pin, sizeBytes }), isHeld]) }])
   }
 }
 

@@ -301,6 +301,20 @@ test('what was about to be kept when the process ended is not kept, and no pin o
   assert.deepEqual([...(await open()).untold(pinKey)], [])
 })
 
+test('what is held takes the room that was reserved for it, whatever is said of its size later', async () => {
+  const [table, roots] = [
+    new MemoryTable(),
+    { has: () => true, list: () => [], add: async () => {}, remove: async () => true },
+  ]
+  const open = () => Holdings.open({ table, roots }, { capacity: 100 })
+  const pin: Pin = { cid, sizeBytes: 5, wishes: [], ended: [], holders: [] }
+  const holdings = await open()
+  const held = await holdings.reserve(pinKey(block), pin)
+  await holdings.complete(held!)
+  await holdings.heard(held!, { ...pin, sizeBytes: Number.MAX_SAFE_INTEGER })
+  for (const each of [holdings, await open()]) assert.deepEqual([each.usedBytes, each.heldBytes], [5, 5])
+})
+
 test('a doubt about what is held outlives the process', async () => {
   const [table, roots] = [
     new MemoryTable(),
