@@ -59,3 +59,14 @@ test('what is pinned while this peer leaves does not leave with it, however smal
   await world.rest(5 * 60_000)
   assert.ok(replicas.drained())
 })
+
+test('many pins that are let go at once wait for their records together', async () => {
+  await using world = await World.of(['A', 'B', 'C'])
+  const pins = Array.from({ length: 12 }, () => world.dag(1))
+  for (const dag of pins) await world.pin('A', dag)
+  await world.rest()
+  world.records.slowly = () => sleep(world.clock, 5_000, undefined)
+  await world.run(Promise.all(pins.map(({ root }) => world.peer('B').replicas.unpin(root))))
+  await world.rest(20_000)
+  for (const name of ['A', 'B', 'C']) assert.deepEqual([...world.peer(name).store.pins.list()], [], name)
+})
