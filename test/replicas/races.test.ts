@@ -70,3 +70,23 @@ test('many pins that are let go at once wait for their records together', async 
   await world.rest(20_000)
   for (const name of ['A', 'B', 'C']) assert.deepEqual([...world.peer(name).store.pins.list()], [], name)
 })
+
+test('a member that starts with a wrong clock ends no pin before it has heard other clocks', async () => {
+  await using world = await World.of(['A', 'B', 'C'])
+  const pins = []
+  for (let index = 0; index < 9; index++) {
+    const dag = world.dag()
+    await world.pin('A', dag, { copies: (index % 3) + 1, expiresMs: world.clock.nowMs() + 12 * hourMs })
+    pins.push(dag)
+  }
+  await world.rest()
+  for (const name of ['A', 'B', 'C']) {
+    await world.restart(name, { skewMs: 24 * hourMs })
+    await world.rest(2 * hourMs)
+    await world.restart(name, { skewMs: 0 })
+    await world.rest()
+    for (const dag of pins) assert.ok(await world.status(dag), name)
+  }
+  await world.rest(7 * hourMs)
+  for (const dag of pins) assert.equal(await world.status(dag), undefined)
+})

@@ -64,7 +64,14 @@ test('who was told to let go is named only when it has said anew that it holds',
   }
   const named: (readonly PeerId[])[] = []
   const put = async (_key: string, value: Uint8Array) => named.push(decodePin(value).holders)
-  const parts = { membership, presence, peers: { ask }, records: { put }, clock: systemClock, time: systemClock }
+  const parts = {
+    membership,
+    presence,
+    peers: { ask },
+    records: { put },
+    clock: systemClock,
+    time: { isHeard: true, nowMs: () => 0 },
+  }
   const driver = new DriverWorker({ ...parts, log: silentLog } as unknown as DriverDeps, { recordCopies: 3 })
   const wish = { id: 'w', by: 'A' as PeerId, copies: 2, elsewhere: false }
   const pin: Pin = { cid: root.toString(), sizeBytes: 1, wishes: [wish], ended: [], holders: [] }

@@ -126,9 +126,10 @@ export class World implements AsyncDisposable {
     this.changed()
   }
 
-  /** Its process ends, and starts again with what its disk kept. */
-  async restart(name: string): Promise<void> {
+  /** Its process ends, and starts again with what its disk kept, and maybe another clock. */
+  async restart(name: string, { skewMs }: Pick<PeerOptions, 'skewMs'> = {}): Promise<void> {
     const peer = this.peer(name)
+    if (skewMs !== undefined) this.#skews.set(name, skewMs)
     await this.#close(peer)
     peer.disk.crash()
     Object.assign(peer, await this.#open(peer))
