@@ -36,8 +36,8 @@ export interface Peer {
   replicas: Replicas
   loops: WorkerLoop[]
   letGo: number
-  /** Says that it holds what it does not. */
-  lies: boolean
+  /** Says that it holds what it does not, and proves nothing, or answers garbage when it is to. */
+  lies: boolean | 'garbage'
   /** Its store can write nothing. */
   isFull: boolean
 }
@@ -91,7 +91,7 @@ export class World implements AsyncDisposable {
       lies: false,
       isFull: false,
     }
-    const joined = Object.assign(opened, await this.#open(opened))
+    const joined: Peer = Object.assign(opened, await this.#open(opened), { lies: false })
     this.peers.set(name, joined)
     this.changed()
     return joined
@@ -290,7 +290,7 @@ export class World implements AsyncDisposable {
         const other = this.#answers.get(peer)
         if (!other || from?.refuses || to?.refuses) throw new CoreError('STREAM_BROKEN', 'nobody answers there')
         const liar = this.peers.get(peer)?.lies
-        if (liar) return lie(await other(request, self, {}))
+        if (liar) return lie(await other(request, self, {}), liar)
         return await other(request, self, {})
       },
       [Symbol.asyncDispose]: async () => {},
@@ -299,8 +299,9 @@ export class World implements AsyncDisposable {
 }
 
 /** It says that it holds everything, and can prove nothing. */
-function lie(answer: Uint8Array): Uint8Array {
+function lie(answer: Uint8Array, how: true | 'garbage'): Uint8Array {
   const said = decodeAnswer(answer)
+  if (said.kind === 'hashes' && how === 'garbage') return new Uint8Array(7)
   if (said.kind === 'hashes') return encodeAnswer({ ...said, hashes: said.hashes.map(() => undefined) })
   if (said.kind !== 'progress') return answer
   return encodeAnswer({ ...said, progress: said.progress.map(({ doneBytes }) => ({ state: 'held', doneBytes })) })
