@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { CID } from 'multiformats/cid'
+import { silentLog } from '../../src/base/log.ts'
 import { Block, codecs } from '../../src/core/block.ts'
 import { limits } from '../../src/core/limits.ts'
 import type { PeerId } from '../../src/core/peer.ts'
@@ -14,6 +15,7 @@ import { type DriverDeps, DriverWorker } from '../../src/replicas/driver.ts'
 import { mayDrop } from '../../src/replicas/holder.ts'
 import { Holdings } from '../../src/replicas/holdings.ts'
 import { decodeAnswer, decodeRequest, encodeAnswer, encodeRequest, type Request } from '../../src/replicas/messages.ts'
+import type { Peers } from '../../src/replicas/peers.ts'
 import {
   copiesOf,
   decodePin,
@@ -27,7 +29,7 @@ import {
 } from '../../src/replicas/pin.ts'
 import { planPin, type Situation } from '../../src/replicas/plan.ts'
 import type { Presence } from '../../src/replicas/presence.ts'
-import { tellOf } from '../../src/replicas/telling.ts'
+import { askDrivers, tellOf } from '../../src/replicas/telling.ts'
 import { VirtualClock } from '../twins/clock.ts'
 import { MemoryTable } from '../twins/table.ts'
 
@@ -349,6 +351,27 @@ test('a driver forgets a pin whose record has gone to others', () => {
   assert.equal(driver.get(key)?.pin.sizeBytes, 5)
   driver.follow({ key, siblings: [], context: 'none' })
   assert.equal(driver.get(key), undefined)
+})
+
+test('what did not fit into an answer is asked for again', async () => {
+  const one = { pin: new Uint8Array(), enough: true, places: [], bytesPerSecond: 0, why: undefined }
+  const keys = ['a', 'b', 'unknown', 'c', 'd', 'e', 'never heard of']
+  let calls = 0
+  const peersOf = (fits: number) => ({
+    ask: async (_peer: PeerId, request: Request) => {
+      calls++
+      assert.ok(request.kind === 'tell')
+      let room = fits
+      return { told: request.keys.map((key) => (key.length === 1 && room-- > 0 ? one : undefined)) }
+    },
+  })
+  const driver = { ownersOf: () => ['A'] as PeerId[] } as unknown as DriverWorker
+  const presence = { seesPeer: () => true } as unknown as Presence
+  for (const fits of [2, 9]) {
+    const deps = { driver, presence, peers: peersOf(fits) as unknown as Peers, log: silentLog }
+    assert.deepEqual([...(await askDrivers(deps, keys)).keys()], ['a', 'b', 'c', 'd', 'e'])
+  }
+  assert.ok(calls < 8)
 })
 
 test('a pin is not told to be held by enough while one of those that shall hold it is still to be named', () => {
