@@ -112,8 +112,16 @@ export const limits = {
   pingStreamsMax: 8,
   /** Connections, both ways. js-libp2p's figure. */
   connectionsMax: 300,
-  /** Connections past which discovered peers are not dialed: members and the DHT make those that they need by themselves. */
-  connectionsWanted: 32,
+  /**
+   * Connections past which discovered peers are not dialed: enough to hang together, and to find the rest. Members and the
+   * DHT make those that they need by themselves.
+   */
+  connectionsWanted: 8,
+  /**
+   * Connections of a private network past which idle ones are closed: the lines of a member, the neighbours in the DHT and
+   * some further away. Kubo has 32 to 96.
+   */
+  connectionsKept: 40,
   /** New connections per second and address: a whole cluster behind one NAT, or on one machine, may start at once. */
   connectionsInPerSecond: 64,
   /** Connections in the middle of their handshake: strangers who say nothing must not keep others out. */
@@ -189,8 +197,8 @@ export const limits = {
   dhtQuestionsMax: 4,
   /** Servers at one distance in a routing table: Kademlia's k. Twice as far are twice as many, so a table stays small. */
   dhtServersPerDistance: 20,
-  /** Those of them that are dialed for the table; a connection costs both sides some 10 ms of a processor, and memory. */
-  dhtDialedPerDistance: 10,
+  /** Those of them that are dialed for the table, and stay connected; a connection costs both sides time and memory. */
+  dhtDialedPerDistance: 4,
   /** Lookups of our own place after a start, or after nobody was known. */
   neighbourLookups: 2,
   /** Records that this peer keeps for the DHT, from all peers (some 150 bytes each): 150 MB of disk at most. */

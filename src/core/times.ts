@@ -86,6 +86,8 @@ export const times = {
   neighboursFirstMs: 1_000,
   /** Until the neighbours are looked up again: those who started together have found their places. */
   neighboursAgainMs: 15_000,
+  /** kad-dht looks them up so often, from then on. */
+  neighboursRefreshMs: 300_000,
   /** First wait before a lost peer is dialed again; doubled each time. */
   redialFirstMs: 1_000,
   /** Longest wait before a lost peer is dialed again: a machine that comes back is met within a minute. */
@@ -101,6 +103,10 @@ export const times = {
   pingVitalMs: 8_000,
   /** How often it is looked at which connections are to be pinged: a new one is at once. */
   pingLookMs: 1_000,
+  /** A connection may be closed that nothing has gone over for so long: what needed it once may soon need it again. */
+  connectionIdleMs: 30_000,
+  /** How often it is looked at which are idle. */
+  connectionsLookMs: 5_000,
   /** A connection must have finished its handshake by then. */
   handshakeMs: 8_000,
   /** Trying some addresses for a peer: one that answers nothing takes as long as a dial may. */
@@ -113,6 +119,8 @@ export const times = {
   reachEveryMs: 600_000,
   /** and how often while it cannot: somebody may have opened a port. */
   reachAgainMs: 120_000,
+  /** What has changed for others meanwhile is looked at after so long at the earliest. */
+  reachLookMs: 500,
   /** An address that has failed is tried after all others for so long; doubled each time. */
   failedAddressFirstMs: 60_000,
   failedAddressMostMs: 3_600_000,

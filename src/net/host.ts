@@ -25,6 +25,7 @@ import { Meeting } from './meeting.ts'
 import { Neighbourhood } from './neighbourhood.ts'
 import { Libp2pNetwork } from './network.ts'
 import { createNode } from './node.ts'
+import { startParting } from './parting.ts'
 import { startPunching } from './puncher.ts'
 import type { Reach } from './reach.ts'
 import { type ReachOptions, startReaching } from './reaching.ts'
@@ -130,6 +131,7 @@ export async function openHost(deps: HostDeps, options: HostOptions): Promise<Ho
     scope,
   )
   const { loop, meeting } = startMeeting({ ...deps, node, network }, options, scope)
+  if (keyring) startParting({ ...made, meeting, clock, log }, scope)
   const self = node.peerId.toMultihash().bytes
   const neighbours = new WorkerLoop({ worker: new Neighbourhood({ dht, self, clock }), clock, log })
   neighbours.start()

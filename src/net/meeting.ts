@@ -65,6 +65,11 @@ export class Meeting implements Worker {
     for (const target of this.#targets.values()) if (target.peer === peer) Object.assign(target, { dueMs, failures: 0 })
   }
 
+  /** Bootstrap peers, as far as they are known. */
+  lasting(): PeerId[] {
+    return [...this.#targets.values()].flatMap(({ lasting, peer }) => (lasting && peer ? [peer] : []))
+  }
+
   /** Bootstrap addresses that have not answered the last time. */
   unreached(): string[] {
     const lasting = [...this.#targets].filter(([, { lasting, failures }]) => lasting && failures > 0)

@@ -1,6 +1,6 @@
 // The Network port over a libp2p node: who is connected, dialing, and streams as Channels. It keeps no queue of its own:
 // libp2p's dial queue joins dials to one peer, and its limits hold for connections and streams.
-import type { Connection, Libp2p, Peer } from '@libp2p/interface'
+import type { Connection, Libp2p, PeerId as Libp2pPeerId, Peer } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { type Abortable, abortable, withDeadline } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
@@ -40,9 +40,7 @@ export class Libp2pNetwork implements Network {
     this.#clock = deps.clock
     this.#log = deps.log
     this.self = deps.node.peerId.toString() as PeerId
-    this.#node.addEventListener('peer:identify', ({ detail }) =>
-      this.#onIdentify(textOf(detail.peerId), detail.protocols),
-    )
+    this.#node.addEventListener('peer:identify', ({ detail }) => this.#onIdentify(detail.peerId, detail.protocols))
     this.#node.addEventListener('connection:open', ({ detail }) => this.#onConnection(detail))
     this.#node.addEventListener('peer:update', ({ detail }) => this.#onUpdate(detail.peer))
     this.#node.addEventListener('peer:disconnect', ({ detail }) => this.#onDisconnect(textOf(detail)))
@@ -227,9 +225,10 @@ export class Libp2pNetwork implements Network {
     }
   }
 
-  #onIdentify(peer: PeerId, protocols: string[]): void {
+  #onIdentify(id: Libp2pPeerId, protocols: string[]): void {
     // Identify may end after the connection did.
-    if (!this.#node.getConnections().some(({ remotePeer }) => textOf(remotePeer) === peer)) return
+    if (this.#node.getConnections(id).length === 0) return
+    const peer = textOf(id)
     const known = this.#identified.has(peer)
     this.#identified.set(peer, protocols)
     if (!known) this.#tell({ peer, connected: true })

@@ -24,6 +24,7 @@ import { withEarlyStreams } from './early.ts'
 import { peerIdOf, privateKeyOf } from './identity.ts'
 import type { Keyring } from './keyring.ts'
 import { type KadAnswers, passOverOldMentions } from './mentions.ts'
+import type { MeshGossip } from './parting.ts'
 import { PortTcp } from './port-tcp.ts'
 import { type KadTable, keepTable } from './routing-table.ts'
 import { insideOf, type NodeParts, orderedTcp, portServices, tellAddresses } from './ways.ts'
@@ -44,7 +45,7 @@ export interface NodeOptions {
 export interface Node {
   /** Not started yet. */
   node: Libp2p
-  gossip: GossipSub
+  gossip: GossipSub & MeshGossip
   /** Asks a peer again what it speaks. */
   identify: (connection: Connection) => Promise<unknown>
   dhts: DhtNetwork[]
@@ -83,7 +84,7 @@ export async function createNode(
     datastore,
     transports: [orderedTcp(order, tcp), inside.transport],
     connectionEncrypters: [keyring ? (components) => keyring.attach(components) : noise()],
-    streamMuxers: [withEarlyStreams(yamux({ streamOptions: windows }))],
+    streamMuxers: [withEarlyStreams(yamux({ streamOptions: windows, enableKeepAlive: false }))],
     connectionManager: {
       maxConnections: limits.connectionsMax,
       inboundConnectionThreshold: limits.connectionsInPerSecond,
@@ -119,7 +120,7 @@ export async function createNode(
   const { circuit, parts } = inside.made()
   return {
     node: node as unknown as Libp2p,
-    gossip: services.gossip as unknown as GossipSub,
+    gossip: services.gossip as unknown as GossipSub & MeshGossip,
     identify: (connection) => (services.identify as unknown as Identify).identify(connection),
     dhts: tuned(node as unknown as Libp2p, kads, { ...deps, isPrivate: keyring !== undefined }),
     circuit,
@@ -157,9 +158,12 @@ function withIpns(init: KadInit, deps: Parameters<typeof ipnsValidator>[0]): Kad
   return { ...init, validators: { ipns: ipnsValidator(deps, init.datastorePrefix) } }
 }
 
-// A server from the start, for peers with any address. A query with an empty routing table ends at once: by default it
-// hangs until a server comes.
-const localKad = { clientMode: false, peerInfoMapper: passthroughMapper, allowQueryWithZeroPeers: true }
+// A query with an empty routing table ends at once: by default it hangs until a server comes. The Neighbourhood worker looks
+// this peer's own place up when it starts.
+const anyKad = { allowQueryWithZeroPeers: true, initialQuerySelfInterval: times.neighboursRefreshMs }
+
+// A server from the start, for peers with any address.
+const localKad = { ...anyKad, clientMode: false, peerInfoMapper: passthroughMapper }
 
 // By default a lookup takes ten ways at once that share no peer, ten questions each, so that strangers who lie cannot lead it
 // astray: it asks everybody whom it knows near the key, and each answer is work for both sides. Members do not lie, and one
@@ -183,7 +187,7 @@ const openKads: KadInit[] = [
     metricsPrefix: 'libp2p_lan_dht',
   },
   // Serves once it knows a public address of its own.
-  { protocol: '/ipfs/kad/1.0.0', datastorePrefix: '/dht', allowQueryWithZeroPeers: true },
+  { ...anyKad, protocol: '/ipfs/kad/1.0.0', datastorePrefix: '/dht' },
 ]
 
 const gossipOptions = {

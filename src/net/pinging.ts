@@ -1,19 +1,15 @@
 // Whether connections still carry anything: one Worker that pings each of them now and then, a new one at once, and closes
 // those that stay silent. Who loses power, or is forgotten by a NAT, says no goodbye. libp2p's own monitor pings all of them
-// together every ten seconds; a ping costs both sides a stream and some milliseconds, so that among hundreds of peers it
-// took more than everything else. Here relays that this peer lives by are asked often, others seldom, and all of
+// together every ten seconds, each over a stream of its own, which costs both sides some milliseconds, so that among
+// hundreds of peers it took more than everything else. Here the muxer pings; relays that this peer lives by are asked often, others seldom, and all of
 // them after a sleep of the machine, when any may have died.
 import type { Connection } from '@libp2p/interface'
 import { withDeadline } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import { sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
-import type { Random } from '../base/random.ts'
 import type { StepResult, Worker } from '../base/worker.ts'
-import { limits } from '../core/limits.ts'
-import type { PeerId } from '../core/peer.ts'
 import { times } from '../core/times.ts'
-import { StreamChannel } from './channel.ts'
 
 /** As much of a connection as is looked at here. */
 export type Line = Pick<Connection, 'id' | 'status' | 'abort'> & { rtt?: number | undefined }
@@ -82,33 +78,14 @@ export class Pinging<L extends Line> implements Worker {
   }
 }
 
-const pingProtocol = '/ipfs/ping/1.0.0'
-const pingBytes = 32
-
-/** libp2p's ping; the time that it takes, in milliseconds. A peer that does not speak it has answered all the same. */
-export async function pingOver(
-  { clock, random }: { clock: Clock; random: Random },
-  line: Connection,
-  signal: AbortSignal,
-): Promise<number> {
-  let sentMs = clock.monotonicMs()
-  try {
-    const options = { signal, maxOutboundStreams: limits.pingStreamsMax, runOnLimitedConnection: true }
-    const stream = await line.newStream([pingProtocol], options)
-    const channel = new StreamChannel(stream, line.remotePeer.toString() as PeerId)
-    sentMs = clock.monotonicMs()
-    await channel.write([random.bytes(pingBytes)], { signal })
-    for (let left = pingBytes; left > 0; ) {
-      const pieces = await channel.read({ signal })
-      if (!pieces) throw new Error('the peer ended a ping')
-      left -= pieces.reduce((sum, { byteLength }) => sum + byteLength, 0)
-    }
-    const tookMs = clock.monotonicMs() - sentMs
-    await channel.close({ signal })
-    return tookMs
-  } catch (error) {
-    if ((error as Error).name !== 'UnsupportedProtocolError') throw error
-    // Saying so took two round trips.
-    return (clock.monotonicMs() - sentMs) / 2
-  }
+/**
+ * A ping of the muxer, which costs twelve bytes each way and no stream; the time that it takes, in milliseconds. It reaches
+ * into the connection of libp2p, which does not show it.
+ */
+export async function pingOver({ clock }: { clock: Clock }, line: Connection, signal: AbortSignal): Promise<number> {
+  const { muxer } = line as unknown as { muxer?: { ping?(options: { signal: AbortSignal }): Promise<number> } }
+  if (typeof muxer?.ping !== 'function') throw new TypeError('a connection of libp2p is not what it was')
+  const sentMs = clock.monotonicMs()
+  await muxer.ping({ signal })
+  return clock.monotonicMs() - sentMs
 }

@@ -5,7 +5,7 @@ import type { Connection } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { multiaddr } from '@multiformats/multiaddr'
 import { withDeadline } from '../base/abort.ts'
-import type { Clock } from '../base/clock.ts'
+import { type Clock, sleep } from '../base/clock.ts'
 import { sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { StepResult, Worker } from '../base/worker.ts'
@@ -43,6 +43,7 @@ export class Reachability implements Worker {
   readonly #answers = new Map<PeerId, Answer>()
   /** Peers that could not try, mostly because all of a cluster asked them at once: asked again soon. */
   readonly #deaf = new Map<PeerId, number>()
+  #lookedMs = Number.NEGATIVE_INFINITY
   #asked = ''
   #verdict: Verdict = 'unknown'
   #wake = () => {}
@@ -79,6 +80,10 @@ export class Reachability implements Worker {
 
   async step(signal: AbortSignal): Promise<StepResult> {
     const { clock, candidates, connections } = this.#deps
+    // Every peer that comes or goes wakes this: those of a moment are looked at together.
+    const waitMs = this.#lookedMs + times.reachLookMs - clock.monotonicMs()
+    if (waitMs > 0) await sleep(clock, waitMs, signal)
+    this.#lookedMs = clock.monotonicMs()
     const addresses = candidates()
     if (addresses.join() !== this.#asked) {
       this.#asked = addresses.join()

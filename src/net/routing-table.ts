@@ -25,7 +25,7 @@ export interface KadTable {
   /** 'peer:ping' is told of who has been seen alive, so that connections to the nearest are kept. */
   safeDispatchEvent(type: 'peer:ping', init: { detail: Libp2pPeerId }): boolean
   readonly kb: {
-    /** Whether a contact that a bucket has room for is there: it is dialed and pinged. */
+    /** Whether a contact that a bucket has room for is there: kad-dht dials and pings it. */
     verify: (contact: Contact, options?: Abortable) => Promise<boolean>
     toIterable(): Iterable<Contact>
   }
@@ -35,8 +35,8 @@ export interface KadTable {
 export function keepTable(node: Libp2p, { routingTable }: KadDHT & { readonly routingTable: KadTable }): void {
   const { kb } = routingTable
   const own = sha256(node.peerId.toMultihash().bytes)
-  const verify = kb.verify
-  if (typeof verify !== 'function') throw new TypeError('the routing table of kad-dht is not what it was')
+  if (typeof kb.verify !== 'function') throw new TypeError('the routing table of kad-dht is not what it was')
+  // A handshake says as much as the ping that would follow it, which fails on a machine that is busy.
   const beingVerified = new Map<number, number>()
   kb.verify = async (contact, options) => {
     const distance = sharedBits(own, contact.kadId)
@@ -46,18 +46,41 @@ export function keepTable(node: Libp2p, { routingTable }: KadDHT & { readonly ro
     const isConnected = node.getConnections(contact.peerId).length > 0
     if (known >= (isConnected ? limits.dhtServersPerDistance : limits.dhtDialedPerDistance)) return false
     if (isConnected) {
-      // Identify has just gone over the connection: a ping says no more, and fails on a machine that is busy.
       routingTable.safeDispatchEvent('peer:ping', { detail: contact.peerId })
       return true
     }
     beingVerified.set(distance, verifying + 1)
     try {
-      return await verify(contact, options)
+      await node.dial(contact.peerId, options?.signal ? { signal: options.signal } : {})
+      routingTable.safeDispatchEvent('peer:ping', { detail: contact.peerId })
+      return true
+    } catch {
+      return false
     } finally {
       beingVerified.set(distance, beingVerified.get(distance)! - 1)
     }
   }
   node.addEventListener('peer:disconnect', ({ detail }) => void forget(routingTable, detail))
+}
+
+/**
+ * The contacts to which a peer at `own` keeps a connection: the nearest, which know all others near them, and a few at each
+ * distance, those known for longest, by which every key is reached.
+ */
+export function neededContacts(own: Uint8Array, contacts: readonly Contact[]): Set<string> {
+  const nearest = contacts
+    .map(({ peerId, kadId }) => ({ peerId, distance: kadId.map((byte, index) => byte ^ own[index]!) }))
+    .sort((a, b) => Buffer.compare(a.distance, b.distance))
+    .slice(0, limits.dhtReplicas)
+  const needed = new Set(nearest.map(({ peerId }) => peerId.toString()))
+  const perDistance = new Map<number, number>()
+  for (const { peerId, kadId } of contacts) {
+    const distance = sharedBits(own, kadId)
+    const count = perDistance.get(distance) ?? 0
+    if (count < limits.dhtDialedPerDistance) needed.add(peerId.toString())
+    perDistance.set(distance, count + 1)
+  }
+  return needed
 }
 
 /** Takes a peer that does not answer out of the table. */

@@ -7,7 +7,9 @@ import { streamPair } from '@libp2p/utils'
 import { multiaddr } from '@multiformats/multiaddr'
 import { varintBytes } from '../../src/base/frames.ts'
 import { silentLog } from '../../src/base/log.ts'
+import { WorkerLoop } from '../../src/base/worker.ts'
 import { limits } from '../../src/core/limits.ts'
+import { times } from '../../src/core/times.ts'
 import { newIdentity, peerIdOf } from '../../src/net/identity.ts'
 import { Reachability } from '../../src/net/reachability.ts'
 import { VirtualClock } from '../twins/clock.ts'
@@ -34,9 +36,12 @@ function wayTo(ip: string, { observed, isAble }: { observed: string; isAble: boo
   } as unknown as Connection
 }
 
-function setUp(ways: Connection[], clock = new VirtualClock()): Reachability {
+function setUp(ways: Connection[], clock = new VirtualClock(), onLook = () => {}): Reachability {
   return new Reachability({
-    candidates: () => ['/ip4/192.168.1.9/tcp/4101'],
+    candidates: () => {
+      onLook()
+      return ['/ip4/192.168.1.9/tcp/4101']
+    },
     connections: () => ways,
     triesFor: () => true,
     shown: () => [],
@@ -51,15 +56,18 @@ test('neighbours who came first do not keep somebody from outside from being ask
   const asked: string[] = []
   const near = { observed: '192.168.1.9', isAble: true }
   const ways = Array.from({ length: 8 }, (_, at) => wayTo(`192.168.1.${at + 10}`, near, asked))
-  const reachability = setUp(ways)
+  const clock = new VirtualClock()
+  const reachability = setUp(ways, clock)
   const { signal } = new AbortController()
   await reachability.step(signal)
   assert.deepEqual([asked.length, reachability.verdict], [limits.dialBackAskedMax, 'direct'])
   ways.push(wayTo('203.0.113.5', { observed: '198.51.100.7', isAble: false }, asked))
+  await clock.advance(times.reachLookMs)
   await reachability.step(signal)
   assert.deepEqual(asked.slice(limits.dialBackAskedMax), ['203.0.113.5'])
   assert.equal(reachability.verdict, 'hidden', 'it is behind a NAT after all')
   for (let at = 0; at < 50; at++) ways.push(wayTo(`10.${at}.0.1`, near, asked))
+  await clock.advance(times.reachLookMs)
   await reachability.step(signal)
   assert.ok(asked.length <= limits.dialBackAskedMax + limits.dialBackNetworksMax)
 })
@@ -76,6 +84,25 @@ test('who had too much to do is asked again soon', async () => {
   way.newStream = newStream
   await clock.advance(20_000)
   await reachability.step(signal)
+  await clock.advance(times.reachLookMs)
   await reachability.step(signal)
   assert.equal(reachability.verdict, 'hidden')
+})
+
+test('many who come at once are looked at together, a moment later', async () => {
+  const clock = new VirtualClock()
+  let looks = 0
+  const reachability = setUp([], clock, () => looks++)
+  const loop = new WorkerLoop({ worker: reachability, clock, log: silentLog })
+  loop.start()
+  await clock.settle()
+  assert.equal(looks, 1)
+  for (let peer = 0; peer < 20; peer++) {
+    reachability.wake()
+    await clock.advance(1)
+  }
+  assert.equal(looks, 1)
+  await clock.advance(times.reachLookMs)
+  assert.equal(looks, 2)
+  await loop.stop()
 })

@@ -8,7 +8,7 @@ import { sha256 } from '../../src/core/block.ts'
 import { limits } from '../../src/core/limits.ts'
 import { libp2pPeerId } from '../../src/net/addresses.ts'
 import { newIdentity, peerIdOf } from '../../src/net/identity.ts'
-import { type KadTable, keepTable, sharedBits } from '../../src/net/routing-table.ts'
+import { type KadTable, keepTable, neededContacts, sharedBits } from '../../src/net/routing-table.ts'
 import { until } from '../twins/until.ts'
 import { addressOf, testHost } from './hosts.ts'
 
@@ -31,25 +31,27 @@ test('of each distance only so many are dialed, those under way counted, and so 
     const other = contact()
     if (sharedBits(self.kadId, other.kadId) === 0) far.push(other)
   }
+  const gone = far.pop()!
   const known = new Set<(typeof far)[number]>()
   const connected = new Set<unknown>()
   const answers: (() => void)[] = []
-  const kb: KadTable['kb'] = {
-    verify: async (other) => {
-      await new Promise<void>((resolve) => answers.push(resolve))
-      known.add(other as (typeof far)[number])
-      return true
-    },
-    toIterable: () => known,
-  }
+  const kb: KadTable['kb'] = { verify: async () => assert.fail('kad-dht dials'), toIterable: () => known }
   const node = {
     peerId: self.peerId,
     getConnections: (peer: unknown) => (connected.has(peer) ? [{}] : []),
+    dial: async (peer: unknown) => {
+      await new Promise<void>((resolve) => answers.push(resolve))
+      if (peer === gone.peerId) throw new Error('nobody there')
+      known.add(far.find(({ peerId }) => peerId === peer)!)
+    },
     addEventListener: () => {},
   }
   let seen = 0
   const routingTable = { kb, safeDispatchEvent: () => ++seen > 0 }
   keepTable(node as unknown as Libp2p, { routingTable } as unknown as KadDHT & { routingTable: KadTable })
+  const missed = kb.verify(gone)
+  answers.shift()!()
+  assert.equal(await missed, false)
   const dialed = far.map((other) => kb.verify(other))
   assert.equal(answers.length, limits.dhtDialedPerDistance)
   for (const answer of answers.splice(0)) answer()
@@ -59,7 +61,19 @@ test('of each distance only so many are dialed, those under way counted, and so 
   for (const { peerId } of others) connected.add(peerId)
   for (const other of others) if (await kb.verify(other)) known.add(other)
   assert.equal(known.size, limits.dhtServersPerDistance)
-  assert.equal(seen, limits.dhtServersPerDistance - limits.dhtDialedPerDistance)
+  assert.equal(seen, limits.dhtServersPerDistance)
+})
+
+test('the nearest are needed, and a few at each distance, those known for longest', () => {
+  const own = Uint8Array.of(0, 0)
+  const at = (position: number) => ({ ...contact(), kadId: Uint8Array.of(position >> 8, position & 255) })
+  const near = Array.from({ length: limits.dhtReplicas }, (_, index) => at(index + 1))
+  const middle = Array.from({ length: 9 }, (_, index) => at(0x1000 + index))
+  const far = Array.from({ length: 9 }, (_, index) => at(0x9000 - index))
+  const needed = neededContacts(own, [...far, ...near, ...middle])
+  const few = limits.dhtDialedPerDistance
+  const expected = [...near, ...middle.slice(0, few), ...far.slice(0, few)]
+  assert.deepEqual([...needed].sort(), expected.map(({ peerId }) => peerId.toString()).sort())
 })
 
 test('a peer that is lost leaves the table, and comes back when it connects', async () => {

@@ -1,0 +1,74 @@
+// Parting in virtual time from connections that are made up: which are closed, when, and which never.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { silentLog } from '../../src/base/log.ts'
+import { WorkerLoop } from '../../src/base/worker.ts'
+import { limits } from '../../src/core/limits.ts'
+import { times } from '../../src/core/times.ts'
+import { Parting, type Way } from '../../src/net/parting.ts'
+import { VirtualClock } from '../twins/clock.ts'
+
+type MadeUp = { -readonly [Key in keyof Way]: Way[Key] }
+
+function world() {
+  const clock = new VirtualClock()
+  const ways: MadeUp[] = []
+  const needed = new Set<string>()
+  const closed: string[] = []
+  const close = async (way: MadeUp) => {
+    closed.push(way.id)
+    way.status = 'closed'
+    ways.splice(ways.indexOf(way), 1)
+  }
+  const loop = new WorkerLoop({
+    worker: new Parting({ ways: () => [...ways], needed: () => needed, close, clock }),
+    clock,
+    log: silentLog,
+  })
+  loop.start()
+  const add = (count: number, prefix: string, some: Partial<MadeUp> = {}) => {
+    for (let at = 0; at < count; at++) {
+      const id = `${prefix}${at}`
+      const streams = [{ protocol: '/meshsub/1.2.0' }]
+      ways.push({ id, status: 'open', direction: 'outbound', direct: true, remotePeer: id, streams, ...some })
+    }
+  }
+  return { clock, ways, needed, closed, add, [Symbol.asyncDispose]: () => loop.stop() }
+}
+
+test('idle connections are closed past a number of them, those idle for longest first', async () => {
+  await using it = world()
+  it.add(limits.connectionsKept, 'old')
+  await it.clock.advance(2 * times.connectionIdleMs)
+  assert.deepEqual(it.closed, [])
+  it.add(3, 'new')
+  await it.clock.advance(times.connectionsLookMs)
+  assert.deepEqual(it.closed, ['old0', 'old1', 'old2'])
+  await it.clock.advance(2 * times.connectionIdleMs)
+  assert.equal(it.ways.length, limits.connectionsKept)
+})
+
+test('a connection that is used stays, and counts as idle only a while after', async () => {
+  await using it = world()
+  const streams = [{ protocol: '/potluck/kad/1.0.0' }]
+  it.add(1, 'busy', { streams })
+  it.add(limits.connectionsKept, 'kept', { direction: 'inbound' })
+  await it.clock.advance(3 * times.connectionIdleMs)
+  assert.deepEqual(it.closed, [])
+  it.ways[0]!.streams = []
+  await it.clock.advance(times.connectionIdleMs - times.connectionsLookMs)
+  assert.deepEqual(it.closed, [])
+  await it.clock.advance(2 * times.connectionsLookMs)
+  assert.deepEqual(it.closed, ['busy0'])
+})
+
+test('those that others dialed, that a relay carries, or that are needed stay however many there are', async () => {
+  await using it = world()
+  it.add(limits.connectionsKept, 'theirs', { direction: 'inbound' })
+  it.add(5, 'relayed', { direct: false })
+  it.add(5, 'needed')
+  for (let at = 0; at < 5; at++) it.needed.add(`needed${at}`)
+  it.add(1, 'idle')
+  await it.clock.advance(3 * times.connectionIdleMs)
+  assert.deepEqual(it.closed, ['idle0'])
+})
