@@ -87,7 +87,16 @@ test('who was told to let go is named only when it has said anew that it holds',
   }
   const yes = () => true
   const no = () => false
-  const presence = { update() {}, seesMost: true, seesPeer: yes, isHere: yes, isGone: no, isDeaf: no, asked() {} }
+  const presence = {
+    update() {},
+    seesMost: true,
+    seesPeer: yes,
+    isHere: yes,
+    isGone: no,
+    hasLeft: no,
+    isDeaf: no,
+    asked() {},
+  }
   const asked: PeerId[] = []
   const ask = async (peer: PeerId) => {
     asked.push(peer)
