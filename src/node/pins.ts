@@ -213,7 +213,8 @@ function infoOf(status: PinStatus): PinInfo {
     })),
     bytesToGo,
     bytesPerSecond,
-    ...(expiresMs !== undefined && { expires: new Date(expiresMs).toISOString() }),
+    // Another member may have written any number.
+    ...(expiresMs !== undefined && { expires: new Date(Math.min(expiresMs, lastDateMs)).toISOString() }),
   }
 }
 

@@ -82,13 +82,14 @@ export class AuditWorker implements Worker {
     }
     if (asked.length === 0) return
     const nonce = random.bytes(nonceBytes)
-    let hashes: (Uint8Array | undefined)[]
+    let hashes: (Uint8Array | undefined)[] = []
     try {
       const blocks = asked.map(({ cid }) => cid)
       ;({ hashes } = await peers.ask(peer, { kind: 'audit', blocks, nonce }, 'hashes', { signal }))
     } catch (error) {
-      // Who does not answer at all is away; that is another matter.
-      return log.debug(`${peer} was not audited: ${sentenceOf(error)}`)
+      log.debug(`${peer} was not audited: ${sentenceOf(error)}`)
+      // Who does not answer at all is away; that is another matter. Garbage proves nothing.
+      if (codeOf(error) !== 'PIN_INVALID') return
     }
     for (const [index, { driven, cid }] of asked.entries()) {
       const said = driven.said.get(peer)

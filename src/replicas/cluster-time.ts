@@ -18,6 +18,11 @@ export class ClusterTime {
     this.#ahead.set(from, nowMs - this.#clock.nowMs())
   }
 
+  /** True when any other clock has been heard. */
+  get isHeard(): boolean {
+    return this.#ahead.size > 0
+  }
+
   nowMs(): number {
     return this.atMs(this.#clock.nowMs())
   }

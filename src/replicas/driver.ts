@@ -4,10 +4,11 @@
 // its part in few messages.
 import { abortable } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
+import { sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { StepResult, Worker } from '../base/worker.ts'
 import { limits } from '../core/limits.ts'
-import type { RingMember } from '../core/member.ts'
+import type { Member, RingMember } from '../core/member.ts'
 import type { PeerId } from '../core/peer.ts'
 import type { Membership } from '../core/ports.ts'
 import { times } from '../core/times.ts'
@@ -188,6 +189,7 @@ export class DriverWorker implements Worker {
     const { presence, clock } = this.#deps
     await presence.update()
     this.#noticeMembers()
+    const mayEnd = await this.#hearTime(signal)
     const nowMs = clock.monotonicMs()
     if (this.#sweptAtMs === undefined || nowMs - this.#sweptAtMs >= times.pinsConfirmedMs) {
       this.#sweptAtMs = nowMs
@@ -200,7 +202,7 @@ export class DriverWorker implements Worker {
     }
     const due = this.#due
     this.#due = new Set()
-    const round = this.#decide(due)
+    const round = this.#decide(due, mayEnd)
     await abortable(carryOut(this.#deps, round, this, signal), signal)
     if (this.#due.size > 0) return { next: 'now' }
     return {
@@ -209,7 +211,19 @@ export class DriverWorker implements Worker {
     }
   }
 
-  #decide(due: Iterable<string>): Round {
+  /** True if pins may be ended: most members are seen, and if there are others, it is not this clock alone that says so. */
+  async #hearTime(signal: AbortSignal): Promise<boolean> {
+    const { membership, presence, peers, time, log } = this.#deps
+    const others = membership.members().filter(({ peer }) => peer !== membership.self && presence.seesPeer(peer))
+    const ask = ({ peer }: Member) =>
+      peers.ask(peer, { kind: 'used' }, 'noted', { signal }).catch((error: unknown) => {
+        log.debug(`${peer} did not say what time it is: ${sentenceOf(error)}`)
+      })
+    if (!time.isHeard) await abortable(Promise.all(others.slice(0, this.#recordCopies).map(ask)), signal)
+    return presence.seesMost && (time.isHeard || others.length === 0)
+  }
+
+  #decide(due: Iterable<string>, mayEnd: boolean): Round {
     const round: Round = { asks: new Map(), releases: new Map(), writes: [], removals: [] }
     const nowMs = this.#deps.time.nowMs()
     for (const key of due) {
@@ -224,7 +238,7 @@ export class DriverWorker implements Worker {
       const before = driven.pin
       const isOver = before.wishes.some(({ expiresMs }) => expiresMs !== undefined && expiresMs <= nowMs)
       // Who is cut off may know an old record: written again, it would name those who were taken off it since.
-      if (isOver && !this.#deps.presence.seesMost) this.#unsettled.add(key)
+      if (isOver && !mayEnd) this.#unsettled.add(key)
       else if (isOver) {
         const pin = withoutWishes(before, ({ expiresMs }) => expiresMs !== undefined && expiresMs <= nowMs, nowMs)
         round.writes.push({ driven, pin })

@@ -64,12 +64,22 @@ export class HolderWorker implements Worker {
   }
 
   /** Takes on a pin, or says why not. */
-  async hold({ key, pin: bytes, others, from, again }: Holding): Promise<Progress> {
-    const { holdings, clock } = this.#deps
+  async hold(holding: Holding): Promise<Progress> {
+    try {
+      return await this.#takeOn(holding)
+    } catch (error) {
+      // Of this pin alone: what is said of others in the same message stands.
+      return { state: codeOf(error) === 'STORE_FULL' ? 'full' : 'failing', doneBytes: 0, why: sentenceOf(error) }
+    }
+  }
+
+  async #takeOn({ key, pin: bytes, others, from, again }: Holding): Promise<Progress> {
+    const { holdings, clock, log } = this.#deps
     const pin = decodePinOf(key, bytes)
     const held = await holdings.reserve(key, pin)
     if (!held) return { state: 'full', doneBytes: 0, why: this.#noRoom(pin) }
-    await holdings.heard(held, pin)
+    // A disk that takes no news may hold the content all the same.
+    await holdings.heard(held, pin).catch((error: unknown) => log.debug(`${key} was not noted: ${sentenceOf(error)}`))
     Object.assign(held, { others, from, askedAtMs: clock.monotonicMs() })
     if (again) this.doubt(held, { rereads: true })
     if (!held.isHeld) this.wake()
@@ -207,9 +217,10 @@ export class HolderWorker implements Worker {
     if (signal.aborted) return
     const { clock, log, holdings, report } = this.#deps
     held.why = sentenceOf(error)
+    held.isFull = codeOf(error) === 'STORE_FULL'
     log.debug(`${held.cid} is not held yet: ${held.why}`)
     // The driver finds somebody with more room.
-    if (codeOf(error) === 'STORE_FULL') held.failures = limits.holdFailuresCounted
+    if (held.isFull) held.failures = limits.holdFailuresCounted
     const delayMs = times.holdRetryFirstMs * 2 ** Math.min(held.failures++, limits.holdFailuresCounted)
     held.retryAtMs = clock.monotonicMs() + Math.min(delayMs, times.holdRetryMostMs)
     await holdings.incomplete(held).catch(() => {})
@@ -245,9 +256,10 @@ function moreThanSaid({ sizeBytes }: Held): ReplicasError {
   return new ReplicasError('PIN_INVALID', why)
 }
 
-export function progressOf({ isHeld, sizeBytes, doneBytes, why }: Held): Progress {
+export function progressOf({ isHeld, sizeBytes, doneBytes, why, isFull }: Held): Progress {
   if (isHeld) return { state: 'held', doneBytes: sizeBytes }
-  return { state: why === undefined ? 'fetching' : 'failing', doneBytes, why }
+  if (why === undefined) return { state: 'fetching', doneBytes }
+  return { state: isFull ? 'full' : 'failing', doneBytes, why }
 }
 
 /**

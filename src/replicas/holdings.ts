@@ -24,6 +24,8 @@ export interface Held {
   auditor: PeerId | undefined
   doneBytes: number
   why: string | undefined
+  /** `why` is that the disk is full, whatever this peer gives. */
+  isFull: boolean
   failures: number
   /** Monotonic time before which it is not tried again. */
   retryAtMs: number
@@ -282,8 +284,9 @@ export class Holdings {
     held.isHeld = isHeld
   }
 
-  async #write({ key, pin, isHeld }: Held): Promise<void> {
-    await this.#table.write([{ put: heldPrefix + key, value: encode([encodePin(pin), isHeld]) }])
+  // With the size that is reserved: what others say later, true or not, takes no room here after a restart either.
+  async #write({ key, pin, sizeBytes, isHeld }: Held): Promise<void> {
+    await this.#table.write([{ put: heldPrefix + key, value: encode([encodePin({ ...pin, sizeBytes }), isHeld]) }])
   }
 }
 
@@ -299,6 +302,7 @@ function newHeld(key: string, pin: Pin): Held {
     auditor: undefined,
     doneBytes: 0,
     why: undefined,
+    isFull: false,
     failures: 0,
     retryAtMs: 0,
     askedAtMs: undefined,

@@ -77,7 +77,8 @@ export function decodePin(bytes: Uint8Array): Pin {
   return {
     cid: cidField(cid),
     sizeBytes: fields.count(sizeBytes, 'size'),
-    wishes: fields.list(wishes, limits.pinWishesMax, 'list of wishes').map(wishField),
+    // Those who did not see each other may have made more together than one of them could.
+    wishes: fields.list(wishes, limits.membersMax, 'list of wishes').map(wishField),
     ended: fields.list(ended, limits.pinEndedMax, 'list of ended wishes').map((one) => {
       const [id, by, atMs] = fields.list(one, 3, 'wish')
       return {

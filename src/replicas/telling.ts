@@ -44,10 +44,13 @@ export async function askDrivers(
       else byPeer.set(next, [key])
     }
     const ask = async ([peer, list]: [PeerId, string[]]) => {
-      for (let at = 0; at < list.length; at += limits.pinsCarried) {
+      for (let at = 0; at < list.length; ) {
         const part = list.slice(at, at + limits.pinsCarried)
         const answer = await peers.ask(peer, { kind: 'tell', keys: part }, 'told', { signal })
         for (const [index, one] of answer.told.entries()) if (one && part[index]) told.set(part[index], one)
+        // What did not fit comes after all that did, and is asked for again.
+        const last = part.findLastIndex((key) => told.has(key))
+        at += last === -1 ? part.length : last + 1
       }
     }
     const asking = [...byPeer].map((one) =>

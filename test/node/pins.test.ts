@@ -219,3 +219,12 @@ test('unpinning is of the whole cluster and of this peer', async () => {
   assert.deepEqual(announcing, [`+${cid}`, `-${cid}`])
   await assert.rejects(unkeep(keeper(), cid, {}), { code: 'NOT_PINNED' })
 })
+
+test('an end that no calendar knows breaks no list', async () => {
+  replicas.pins.set(String(cid), statusOf(cid, { expiresMs: Number.MAX_SAFE_INTEGER }))
+  const infos = await Array.fromAsync(listPins(keeper(), {}))
+  assert.deepEqual(
+    infos.map(({ expires }) => expires),
+    ['+275760-09-13T00:00:00.000Z'],
+  )
+})

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { CID } from 'multiformats/cid'
+import { silentLog } from '../../src/base/log.ts'
 import { Block, codecs } from '../../src/core/block.ts'
 import { limits } from '../../src/core/limits.ts'
 import type { PeerId } from '../../src/core/peer.ts'
@@ -14,10 +15,21 @@ import { type DriverDeps, DriverWorker } from '../../src/replicas/driver.ts'
 import { mayDrop } from '../../src/replicas/holder.ts'
 import { Holdings } from '../../src/replicas/holdings.ts'
 import { decodeAnswer, decodeRequest, encodeAnswer, encodeRequest, type Request } from '../../src/replicas/messages.ts'
-import { copiesOf, decodePin, encodePin, mergePins, type Pin, pinKey, withoutWishes } from '../../src/replicas/pin.ts'
+import type { Peers } from '../../src/replicas/peers.ts'
+import {
+  copiesOf,
+  decodePin,
+  encodePin,
+  mergePins,
+  type Pin,
+  pinKey,
+  pinOf,
+  withoutWishes,
+  withWish,
+} from '../../src/replicas/pin.ts'
 import { planPin, type Situation } from '../../src/replicas/plan.ts'
 import type { Presence } from '../../src/replicas/presence.ts'
-import { tellOf } from '../../src/replicas/telling.ts'
+import { askDrivers, tellOf } from '../../src/replicas/telling.ts'
 import { VirtualClock } from '../twins/clock.ts'
 import { MemoryTable } from '../twins/table.ts'
 
@@ -173,6 +185,21 @@ test('values of one record are merged the same in any order and however often, a
   )
 })
 
+test('many who pin the same without seeing each other make one pin that everybody can read, and end', () => {
+  const wishes = Array.from({ length: 2 * limits.pinWishesMax - 2 }, (_, index) => ({
+    id: `w${index}`,
+    by: 'A' as PeerId,
+    copies: 2,
+    elsewhere: false,
+    expiresMs: undefined,
+  }))
+  const siblings = wishes.map((wish) => ({ value: encodePin(withWish(undefined, block, 5, wish)) }))
+  const pin = pinOf({ key: pinKey(block), siblings })
+  assert.equal(pin?.wishes.length, wishes.length)
+  const ended = decodePin(encodePin(withoutWishes(decodePin(encodePin(pin)), () => true, 1)))
+  assert.equal(pinOf({ key: pinKey(block), siblings: [...siblings, { value: encodePin(ended) }] })?.wishes.length, 0)
+})
+
 test('a pin comes through its bytes as it is; other bytes are refused', () => {
   fc.assert(fc.property(pinArb, (pin) => assert.deepEqual(decodePin(encodePin(pin)), pin)))
   fc.assert(
@@ -278,6 +305,20 @@ test('what was about to be kept when the process ended is not kept, and no pin o
   assert.deepEqual([...(await open()).untold(pinKey)], [])
 })
 
+test('what is held takes the room that was reserved for it, whatever is said of its size later', async () => {
+  const [table, roots] = [
+    new MemoryTable(),
+    { has: () => true, list: () => [], add: async () => {}, remove: async () => true },
+  ]
+  const open = () => Holdings.open({ table, roots }, { capacity: 100 })
+  const pin: Pin = { cid, sizeBytes: 5, wishes: [], ended: [], holders: [] }
+  const holdings = await open()
+  const held = await holdings.reserve(pinKey(block), pin)
+  await holdings.complete(held!)
+  await holdings.heard(held!, { ...pin, sizeBytes: Number.MAX_SAFE_INTEGER })
+  for (const each of [holdings, await open()]) assert.deepEqual([each.usedBytes, each.heldBytes], [5, 5])
+})
+
 test('a doubt about what is held outlives the process', async () => {
   const [table, roots] = [
     new MemoryTable(),
@@ -312,6 +353,27 @@ test('a driver forgets a pin whose record has gone to others', () => {
   assert.equal(driver.get(key)?.pin.sizeBytes, 5)
   driver.follow({ key, siblings: [], context: 'none' })
   assert.equal(driver.get(key), undefined)
+})
+
+test('what did not fit into an answer is asked for again', async () => {
+  const one = { pin: new Uint8Array(), enough: true, places: [], bytesPerSecond: 0, why: undefined }
+  const keys = ['a', 'b', 'unknown', 'c', 'd', 'e', 'never heard of']
+  let calls = 0
+  const peersOf = (fits: number) => ({
+    ask: async (_peer: PeerId, request: Request) => {
+      calls++
+      assert.ok(request.kind === 'tell')
+      let room = fits
+      return { told: request.keys.map((key) => (key.length === 1 && room-- > 0 ? one : undefined)) }
+    },
+  })
+  const driver = { ownersOf: () => ['A'] as PeerId[] } as unknown as DriverWorker
+  const presence = { seesPeer: () => true } as unknown as Presence
+  for (const fits of [2, 9]) {
+    const deps = { driver, presence, peers: peersOf(fits) as unknown as Peers, log: silentLog }
+    assert.deepEqual([...(await askDrivers(deps, keys)).keys()], ['a', 'b', 'c', 'd', 'e'])
+  }
+  assert.ok(calls < 8)
 })
 
 test('a pin is not told to be held by enough while one of those that shall hold it is still to be named', () => {

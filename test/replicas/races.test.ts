@@ -59,3 +59,34 @@ test('what is pinned while this peer leaves does not leave with it, however smal
   await world.rest(5 * 60_000)
   assert.ok(replicas.drained())
 })
+
+test('many pins that are let go at once wait for their records together', async () => {
+  await using world = await World.of(['A', 'B', 'C'])
+  const pins = Array.from({ length: 12 }, () => world.dag(1))
+  for (const dag of pins) await world.pin('A', dag)
+  await world.rest()
+  world.records.slowly = () => sleep(world.clock, 5_000, undefined)
+  await world.run(Promise.all(pins.map(({ root }) => world.peer('B').replicas.unpin(root))))
+  await world.rest(20_000)
+  for (const name of ['A', 'B', 'C']) assert.deepEqual([...world.peer(name).store.pins.list()], [], name)
+})
+
+test('a member that starts with a wrong clock ends no pin before it has heard other clocks', async () => {
+  await using world = await World.of(['A', 'B', 'C'])
+  const pins = []
+  for (let index = 0; index < 9; index++) {
+    const dag = world.dag()
+    await world.pin('A', dag, { copies: (index % 3) + 1, expiresMs: world.clock.nowMs() + 12 * hourMs })
+    pins.push(dag)
+  }
+  await world.rest()
+  for (const name of ['A', 'B', 'C']) {
+    await world.restart(name, { skewMs: 24 * hourMs })
+    await world.rest(2 * hourMs)
+    await world.restart(name, { skewMs: 0 })
+    await world.rest()
+    for (const dag of pins) assert.ok(await world.status(dag), name)
+  }
+  await world.rest(7 * hourMs)
+  for (const dag of pins) assert.equal(await world.status(dag), undefined)
+})

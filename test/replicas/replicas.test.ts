@@ -335,18 +335,19 @@ test('a pin ends when the others say so, if the clock of whoever pinned it is wr
   assert.equal(await world.status(dag), undefined)
 })
 
-test('a holder that deletes what it accepted is found out, counts no more, and is replaced', async () => {
-  await using world = await World.of(names)
-  const { dag, holders } = await held(world)
-  const liar = holders.find((name) => world.peer(name).replicas.summary().driven === 0)!
-  world.peer(liar).lies = true
-  await world.run(world.empty(liar))
-  await world.rest(30 * 60_000)
-  const now = world.named(dag)
-  assert.equal(now.length, 3)
-  assert.ok(!now.includes(liar), 'another was named')
-  assert.equal((await world.status(dag))?.held, 3)
-})
+for (const how of [true, 'garbage'] as const)
+  test(`a holder that deletes what it accepted is found out, counts no more, and is replaced (${how})`, async () => {
+    await using world = await World.of(names)
+    const { dag, holders } = await held(world)
+    const liar = holders.find((name) => world.peer(name).replicas.summary().driven === 0)!
+    world.peer(liar).lies = how
+    await world.run(world.empty(liar))
+    await world.rest(30 * 60_000)
+    const now = world.named(dag)
+    assert.equal(now.length, 3)
+    assert.ok(!now.includes(liar), 'another was named')
+    assert.equal((await world.status(dag))?.held, 3)
+  })
 
 test('a holder whose disk lost blocks gets them again', async () => {
   await using world = await World.of(names)

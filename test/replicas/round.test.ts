@@ -1,13 +1,17 @@
-// A round of a driver takes time, and meanwhile people unpin: what was decided before must not be written over that. And of
-// those who had no room one after the other is asked again, not one in each round.
+// A round of a driver takes time, and meanwhile people unpin and members let go: what was decided or said before must not be
+// written over that. And of those who had no room one after the other is asked again, not one in each round.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { systemClock } from '../../src/base/clock.ts'
 import { silentLog } from '../../src/base/log.ts'
+import { partitionOf } from '../../src/core/keyspace.ts'
+import type { Member } from '../../src/core/member.ts'
 import type { PeerId } from '../../src/core/peer.ts'
 import { times } from '../../src/core/times.ts'
+import { ringOf, viewOf } from '../../src/placement/ring.ts'
 import { newDriven } from '../../src/replicas/driven.ts'
-import type { Pin } from '../../src/replicas/pin.ts'
+import { type DriverDeps, DriverWorker } from '../../src/replicas/driver.ts'
+import { decodePin, encodePin, type Pin, pinKey } from '../../src/replicas/pin.ts'
 import { carryOut, type RoundDeps } from '../../src/replicas/round.ts'
 import { dagOf } from '../exchange/dags.ts'
 import { VirtualClock } from '../twins/clock.ts'
@@ -67,4 +71,64 @@ test('when a member that was hoped to have room again has none, the pin is looke
     await carryOut(deps, round, outcomes, new AbortController().signal)
   }
   assert.deepEqual(seen, ['stir', 'next'])
+})
+
+test('who was told to let go is named only when it has said anew that it holds', async () => {
+  const { root } = dagOf({ leaves: 1 })
+  const key = pinKey(root)
+  const peers = ['A', 'B'] as PeerId[]
+  const members = peers.map((peer) => ({ peer, incarnation: 1, state: 'joined', zone: '', capacity: 1e9 }) as Member)
+  const view = viewOf(members)
+  const membership = {
+    self: ringOf(view).owners(partitionOf(key), 1)[0],
+    members: () => members,
+    member: (peer: PeerId) => members.find((member) => member.peer === peer),
+    view: () => view,
+  }
+  const yes = () => true
+  const no = () => false
+  const presence = {
+    update() {},
+    seesMost: true,
+    seesPeer: yes,
+    isHere: yes,
+    isGone: no,
+    hasLeft: no,
+    isDeaf: no,
+    asked() {},
+  }
+  const asked: PeerId[] = []
+  const ask = async (peer: PeerId) => {
+    asked.push(peer)
+    return { progress: [{ state: 'held', doneBytes: 1 }] }
+  }
+  const named: (readonly PeerId[])[] = []
+  const put = async (_key: string, value: Uint8Array) => named.push(decodePin(value).holders)
+  const parts = {
+    membership,
+    presence,
+    peers: { ask },
+    records: { put },
+    clock: systemClock,
+    time: { isHeard: true, nowMs: () => 0 },
+  }
+  const driver = new DriverWorker({ ...parts, log: silentLog } as unknown as DriverDeps, { recordCopies: 3 })
+  const wish = { id: 'w', by: 'A' as PeerId, copies: 2, elsewhere: false }
+  const pin: Pin = { cid: root.toString(), sizeBytes: 1, wishes: [wish], ended: [], holders: [] }
+  const { signal } = new AbortController()
+  const step = async () => {
+    driver.doubt(key)
+    await driver.step(signal)
+  }
+  driver.follow({ key, siblings: [{ value: encodePin(pin) }], context: 'one' })
+  await step()
+  const driven = driver.get(key)!
+  driven.released = new Set(peers)
+  for (const peer of peers) driven.said.set(peer, { ...driven.said.get(peer)!, atMs: Number.NEGATIVE_INFINITY })
+  named.length = 0
+  asked.length = 0
+  await step()
+  assert.deepEqual([asked.sort(), named], [peers, []])
+  await step()
+  assert.deepEqual(named, [peers])
 })

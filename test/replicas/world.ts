@@ -36,8 +36,10 @@ export interface Peer {
   replicas: Replicas
   loops: WorkerLoop[]
   letGo: number
-  /** Says that it holds what it does not. */
-  lies: boolean
+  /** Says that it holds what it does not, and proves nothing, or answers garbage when it is to. */
+  lies: boolean | 'garbage'
+  /** Its store can write nothing. */
+  isFull: boolean
 }
 
 export interface PeerOptions {
@@ -79,8 +81,17 @@ export class World implements AsyncDisposable {
     const member: Member = { peer, incarnation: 1, state: 'joined', zone, capacity, addresses: [], liveness: 'alive' }
     this.#members.set(peer, member)
     const network = this.network.join(name, line)
-    const opened = { peer, network, disk: new MemoryDisk(), table: new MemoryTable(), loops: [], letGo: 0, lies: false }
-    const joined = Object.assign(opened, await this.#open(opened))
+    const opened = {
+      peer,
+      network,
+      disk: new MemoryDisk(),
+      table: new MemoryTable(),
+      loops: [],
+      letGo: 0,
+      lies: false,
+      isFull: false,
+    }
+    const joined: Peer = Object.assign(opened, await this.#open(opened), { lies: false })
     this.peers.set(name, joined)
     this.changed()
     return joined
@@ -115,9 +126,10 @@ export class World implements AsyncDisposable {
     this.changed()
   }
 
-  /** Its process ends, and starts again with what its disk kept. */
-  async restart(name: string): Promise<void> {
+  /** Its process ends, and starts again with what its disk kept, and maybe another clock. */
+  async restart(name: string, { skewMs }: Pick<PeerOptions, 'skewMs'> = {}): Promise<void> {
     const peer = this.peer(name)
+    if (skewMs !== undefined) this.#skews.set(name, skewMs)
     await this.#close(peer)
     peer.disk.crash()
     Object.assign(peer, await this.#open(peer))
@@ -209,7 +221,7 @@ export class World implements AsyncDisposable {
     await this.clock.until(exchange[Symbol.asyncDispose]())
   }
 
-  async #open(peer: Pick<Peer, 'peer' | 'network' | 'disk' | 'table' | 'letGo'>) {
+  async #open(peer: Pick<Peer, 'peer' | 'network' | 'disk' | 'table' | 'letGo' | 'isFull'>) {
     const { clock } = this
     const wall: Clock = {
       nowMs: () => clock.nowMs() + this.#skews.get(peer.peer)!,
@@ -217,7 +229,10 @@ export class World implements AsyncDisposable {
       timer: (delayMs, fire) => clock.timer(delayMs, fire),
     }
     const { network, disk, table } = peer
-    const store = await openMemoryStore({ disk, linksOf, clock })
+    const commit = async () => {
+      if (peer.isFull) throw Object.assign(new Error('no room'), { code: 'ENOSPC' })
+    }
+    const store = await openMemoryStore({ disk, linksOf, clock, commit })
     async function* findProviders() {}
     const exchange = await openExchange({ network, store, linksOf, findProviders, clock, log: silentLog })
     const { capacity } = this.#members.get(peer.peer)!
@@ -275,7 +290,7 @@ export class World implements AsyncDisposable {
         const other = this.#answers.get(peer)
         if (!other || from?.refuses || to?.refuses) throw new CoreError('STREAM_BROKEN', 'nobody answers there')
         const liar = this.peers.get(peer)?.lies
-        if (liar) return lie(await other(request, self, {}))
+        if (liar) return lie(await other(request, self, {}), liar)
         return await other(request, self, {})
       },
       [Symbol.asyncDispose]: async () => {},
@@ -284,8 +299,9 @@ export class World implements AsyncDisposable {
 }
 
 /** It says that it holds everything, and can prove nothing. */
-function lie(answer: Uint8Array): Uint8Array {
+function lie(answer: Uint8Array, how: true | 'garbage'): Uint8Array {
   const said = decodeAnswer(answer)
+  if (said.kind === 'hashes' && how === 'garbage') return new Uint8Array(7)
   if (said.kind === 'hashes') return encodeAnswer({ ...said, hashes: said.hashes.map(() => undefined) })
   if (said.kind !== 'progress') return answer
   return encodeAnswer({ ...said, progress: said.progress.map(({ doneBytes }) => ({ state: 'held', doneBytes })) })

@@ -204,6 +204,15 @@ test('a wait tells the truth', () => {
   finds(checkers.falseAcknowledgements(rotted))
 })
 
+test('who waited for a pin that has ended waited for nothing of a later one', () => {
+  const gone = (endsMs?: number) => {
+    const history = historyOf({ copies: 2, endsMs }, { kind: 'wait', copies: 2, found: ['p1', 'p2'] }, { copies: 2 })
+    return checkers.lostContent(history, ending([], known([]), { whole: names() }))
+  }
+  finds(gone(), /gone meanwhile: nobody/)
+  finds(gone(500))
+})
+
 test('nothing pinned is lost while fewer holders than copies are gone at once', () => {
   const lost = (...changes: Parameters<PinHistory['changed']>[]) => {
     const history = historyOf({ peer: 'p9', copies: 2 }, { kind: 'wait', copies: 2, found: ['p1', 'p2'] })

@@ -62,13 +62,13 @@ type Fate = 'kept' | 'ended' | 'unknown'
 
 /**
  * `kept`: a pin was acknowledged, and no unpin can have come after it. `ended`: a well-informed unpin came after every pin.
- * Pins that end by the clock are so only when every clock agrees.
+ * Pins that end by the clock are so only when every clock agrees. `sinceMs`: when the first pin began that is kept.
  */
 export function fateOf(
   { operations, holdings }: Pick<PinHistory, 'operations' | 'holdings'>,
   dag: string,
   { earliestEver, latestEver }: PinEnding['wallMs'],
-): { fate: Fate; copies: number } {
+): { fate: Fate; copies: number; sinceMs: number } {
   const own = operations.filter((operation) => operation.dag === dag && operation.outcome !== 'failed')
   const pins = own.filter(({ kind }) => kind === 'pin')
   const unpins = own.filter(({ kind }) => kind === 'unpin')
@@ -81,12 +81,13 @@ export function fateOf(
     (pin) =>
       pin.outcome === 'done' && !mayEnd(pin) && !isShaky(pin) && unpins.every(({ endMs }) => endMs < pin.startMs),
   )
-  if (kept.length > 0) return { fate: 'kept', copies: Math.max(...kept.map(({ copies }) => copies)) }
+  const sinceMs = Math.min(...kept.map(({ startMs }) => startMs))
+  if (kept.length > 0) return { fate: 'kept', copies: Math.max(...kept.map(({ copies }) => copies)), sinceMs }
   const lastUnpin = unpins.findLast(({ outcome, isInformed, found }) => {
     return outcome === 'done' && isInformed && found.length > 0
   })
   const isOver = (pin: PinOperation) => hasEnded(pin) || (lastUnpin !== undefined && pin.endMs < lastUnpin.startMs)
-  return { fate: pins.length > 0 && pins.every(isOver) ? 'ended' : 'unknown', copies: 0 }
+  return { fate: pins.length > 0 && pins.every(isOver) ? 'ended' : 'unknown', copies: 0, sinceMs }
 }
 
 /** What was pinned and not unpinned is a pin at the end; what was unpinned is none. */
@@ -200,9 +201,11 @@ export function falseAcknowledgements({
  */
 export function lostContent(history: PinHistory, { whole, wallMs }: PinEnding): Finding[] {
   return [...history.sizes.keys()].flatMap((dag) => {
-    if (fateOf(history, dag, wallMs).fate !== 'kept' || whole.has(dag)) return []
+    const { fate, sinceMs } = fateOf(history, dag, wallMs)
+    if (fate !== 'kept' || whole.has(dag)) return []
+    // What was waited for before may have been another pin, which has ended.
     const waits = history.operations.filter(
-      (wait) => wait.dag === dag && wait.kind === 'wait' && wait.outcome === 'done',
+      (wait) => wait.dag === dag && wait.kind === 'wait' && wait.outcome === 'done' && wait.endMs >= sinceMs,
     )
     return waits.slice(-1).flatMap(({ id, copies }) => {
       const keepers = new Set<string>()
