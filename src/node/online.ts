@@ -23,6 +23,7 @@ import { assemble, type Organs, type Ports } from './assemble.ts'
 import { runWorkers } from './cluster.ts'
 import type { Config } from './config.ts'
 import type { Home } from './home.ts'
+import { removable } from './reserve.ts'
 import { rootsOf } from './roots.ts'
 import { openClusterRotations } from './rotate.ts'
 import { version } from './version.ts'
@@ -74,7 +75,7 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
         broadcast: host.broadcast,
         signer: host.signer,
         admission: host.admission,
-        roots: rootsOf(store.pins),
+        roots: removable(rootsOf(store.pins), home),
         hubs,
         measure: async (cid, options) => (await measureDag(store, cid, options)).dagBytes,
         onLetGo: () => collecting.soon(),

@@ -5,6 +5,7 @@ import { open, rm, stat, statfs } from 'node:fs/promises'
 import { codeOf } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
 import { limits } from '../core/limits.ts'
+import type { Roots } from '../replicas/words.ts'
 import type { Home } from './home.ts'
 
 const name = 'reserve'
@@ -18,6 +19,11 @@ export async function withReserve<T>(home: Home, work: () => Promise<T>): Promis
     if (!saysFull(error) || !(await giveUp(home))) throw error
     return await work()
   }
+}
+
+/** Roots that can be let go of however full the disk is: what they keep is often what fills it. */
+export function removable(roots: Roots, home: Home): Roots {
+  return { ...roots, remove: (cid) => withReserve(home, () => roots.remove(cid)) }
 }
 
 /** Makes the reserve if it is not there and the disk has room for it twice. */

@@ -134,7 +134,8 @@ export class DriverWorker implements Worker {
 
   /** Something did not work: it is tried again. */
   again(key: string): void {
-    this.#unsettled.add(key)
+    // Its record may have gone to others meanwhile.
+    if (this.#pins.has(key)) this.#unsettled.add(key)
   }
 
   asked(peer: PeerId, result: { answered: boolean }): void {

@@ -47,7 +47,7 @@ export class KeeperWorker implements Worker {
   readonly #deps: KeeperDeps
   /** Keys that somebody has told this peer to release. */
   #toRelease: Releases = new Map()
-  /** Keys that others shall hold and could not prove to have: they stay, and the others are asked again. */
+  /** Keys that others shall hold and could not prove to have, or of which nothing could be found out: they stay for now. */
   readonly #unproven: Releases = new Map()
   #provenAtMs = Number.NEGATIVE_INFINITY
   #checkedAtMs: number | undefined
@@ -211,6 +211,7 @@ export class KeeperWorker implements Worker {
       const told = await askDrivers(this.#deps, keys, { signal })
       const check = ([key, askedAtMs]: (typeof part)[number]) =>
         this.#checkOne(key, { told: told.get(key), askedAtMs }, signal).catch((error: unknown) => {
+          this.#unproven.set(key, askedAtMs)
           this.#deps.log.debug(`${key} was not compared with its record: ${sentenceOf(error)}`)
         })
       // Several at a time: each may have to wait for a member that does not answer.

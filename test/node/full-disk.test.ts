@@ -9,9 +9,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { type TestContext, test } from 'node:test'
+import type { CID } from 'multiformats/cid'
+import { systemRandom } from '../../src/base/random.ts'
+import { Block, codecs } from '../../src/core/block.ts'
 import { limits } from '../../src/core/limits.ts'
 import { Home } from '../../src/node/home.ts'
 import { openPeer } from '../../src/node/open.ts'
+import { makeReserve, removable } from '../../src/node/reserve.ts'
+import { StoreError } from '../../src/store/errors.ts'
 
 const options = { skip: process.getuid?.() !== 0 && 'mounting a small disk needs root' }
 
@@ -73,3 +78,19 @@ test('a disk without any room left still takes commands, and gc makes room', opt
     }
   }),
 )
+
+test('a root can be let go of in the room of the reserve', async () => {
+  const home = new Home(await mkdtemp(join(tmpdir(), 'potluck-reserve-')))
+  const { cid } = Block.of(codecs.raw, randomBytes(9))
+  const kept = new Set([cid])
+  const remove = async (root: CID) => {
+    if (existsSync(home.at('reserve'))) throw new StoreError('STORE_FULL', 'the disk is full')
+    return kept.delete(root)
+  }
+  const roots = { has: () => true, list: () => kept, add: async () => {}, remove }
+  await makeReserve({ home, random: systemRandom })
+  await assert.rejects(remove(cid))
+  assert.equal(await removable(roots, home).remove(cid), true)
+  assert.equal(kept.size, 0)
+  await rm(home.path, { recursive: true })
+})

@@ -49,3 +49,19 @@ test('a disk that takes no notes says so of what is new, and what it holds count
     ['C'],
   )
 })
+
+test('what a full disk could not let go of goes soon after there is room', async () => {
+  await using world = await World.of(['A', 'B', 'C'])
+  const dag = world.dag()
+  await world.pin('A', dag)
+  await world.run(world.peer('A').replicas.wait(dag.root, 3))
+  const { table, store } = world.peer('C')
+  table.failWrites = new StoreError('STORE_FULL', 'the disk is full')
+  await world.run(world.peer('B').replicas.unpin(dag.root))
+  await world.rest(30 * 60_000)
+  assert.ok(world.peer('C').replicas.summary().pins > 0)
+  table.failWrites = undefined
+  await world.rest(2 * 60_000)
+  assert.equal(world.peer('C').replicas.summary().pins, 0)
+  assert.equal(store.pins.get(dag.root), undefined)
+})

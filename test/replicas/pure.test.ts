@@ -343,16 +343,24 @@ test('the time of the cluster is that of its middle clock', () => {
   time.heard('B' as PeerId, clock.nowMs() - dayMs)
   time.heard('C' as PeerId, clock.nowMs() - dayMs)
   assert.equal(time.nowMs(), clock.nowMs() - dayMs, 'its own clock is the one that is off')
+  assert.equal(time.isHeard, true)
+  clock.jumpWall(dayMs)
+  assert.equal(time.isHeard, false, 'what was heard before it jumped says nothing')
+  assert.equal(time.nowMs(), clock.nowMs())
 })
 
 test('a driver forgets a pin whose record has gone to others', () => {
-  const driver = new DriverWorker({} as DriverDeps, { recordCopies: 3 })
+  const presence = { counted: {}, seesMost: true }
+  const driver = new DriverWorker({ presence } as DriverDeps, { recordCopies: 3 })
   const key = pinKey(block)
   const value = encodePin({ cid, sizeBytes: 5, wishes: [], ended: [], holders: [] })
   driver.follow({ key, siblings: [{ value }], context: 'one' })
   assert.equal(driver.get(key)?.pin.sizeBytes, 5)
   driver.follow({ key, siblings: [], context: 'none' })
   assert.equal(driver.get(key), undefined)
+  // Of something that was asked before.
+  driver.again(key)
+  assert.equal(driver.status(), 'every pin that it looks after is held')
 })
 
 test('what did not fit into an answer is asked for again', async () => {

@@ -154,12 +154,11 @@ export function strangers(
   return members.flatMap(({ name, pinned }) =>
     [...pinned].flatMap((dag) => {
       const pin = known.get(dag)
-      const live = pin && isLive(pin, wallMs)
-      if (live && (pin.holders.includes(name) || adders.has(`${dag} ${name}`))) return []
-      if (pin && !isOver(pin, wallMs) && adders.has(`${dag} ${name}`)) return []
+      // While the clocks do not agree whether it has ended, it may be kept, and need not.
+      if (pin && !isOver(pin, wallMs) && (pin.holders.includes(name) || adders.has(`${dag} ${name}`))) return []
       // What is lost nobody can take over: who has something left of it lets go only when it ends.
       if (pin && !isOver(pin, wallMs) && !whole.has(dag)) return []
-      const sentence = `${name} keeps ${dag}, ${live ? `which ${pin.holders.join(' ')} hold` : 'which is no pin any more'}`
+      const sentence = `${name} keeps ${dag}, ${pin && isLive(pin, wallMs) ? `which ${pin.holders.join(' ')} hold` : 'which is no pin any more'}`
       return [{ checker: 'nobody else keeps it', sentence, key: dag }]
     }),
   )
