@@ -112,11 +112,10 @@ export const limits = {
   pingStreamsMax: 8,
   /** Connections, both ways. js-libp2p's figure. */
   connectionsMax: 300,
-  /**
-   * Connections past which discovered peers are not dialed: enough to hang together, and to find the rest. Members and the
-   * DHT make those that they need by themselves.
-   */
-  connectionsWanted: 8,
+  /** Connections past which discovered peers are not dialed: the DHT makes those that it needs by itself. */
+  connectionsWanted: 32,
+  /** The same in a private network, where members do so too: enough to hang together, and to find the rest. */
+  connectionsWantedPrivate: 8,
   /**
    * Connections of a private network past which idle ones are closed: the lines of a member, the neighbours in the DHT and
    * some further away. Kubo has 32 to 96.

@@ -121,6 +121,8 @@ export const times = {
   reachAgainMs: 120_000,
   /** What has changed for others meanwhile is looked at after so long at the earliest. */
   reachLookMs: 500,
+  /** The same once enough others have answered: somebody from elsewhere may have come. */
+  reachLookAgainMs: 2_000,
   /** An address that has failed is tried after all others for so long; doubled each time. */
   failedAddressFirstMs: 60_000,
   failedAddressMostMs: 3_600_000,

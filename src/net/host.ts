@@ -202,10 +202,14 @@ function startMeeting(
   scope: Scope,
 ): { loop: WorkerLoop; meeting: Meeting } {
   const { node, network, clock, random, log } = deps
+  const isPrivate = options.network.kind === 'private'
   const onOtherNetwork = (peer: PeerId) => void node.peerStore.delete(libp2pPeerId(peer)).catch(() => {})
   const meeting = new Meeting(
     { network, clock, random, log, onOtherNetwork },
-    { bootstrap: options.bootstrap, connectionsWanted: limits.connectionsWanted },
+    {
+      bootstrap: options.bootstrap,
+      connectionsWanted: isPrivate ? limits.connectionsWantedPrivate : limits.connectionsWanted,
+    },
   )
   const loop = new WorkerLoop({ worker: meeting, clock, log })
   const found = (id: { toString(): string }, addresses: string[]) => {

@@ -23,11 +23,17 @@ export function passOverOldMentions(answers: KadAnswers, clock: Clock): void {
     const multiaddrs = init.detail.multiaddrs
       .slice(0, limits.addressesPerPeerMax)
       .filter(({ bytes }) => bytes.byteLength <= limits.addressCharactersMax)
-    const addresses = multiaddrs.join()
+    // Bytes make names that cost less than those for people.
+    const peer = latin(id.toMultihash().bytes)
+    const addresses = multiaddrs.map(({ bytes }) => latin(bytes)).join()
     const nowMs = clock.monotonicMs()
-    const before = mentioned.get(id.toString())
+    const before = mentioned.get(peer)
     if (before && before.addresses === addresses && nowMs - before.atMs < times.dhtMentionMs) return true
-    mentioned.set(id.toString(), { addresses, atMs: nowMs })
+    mentioned.set(peer, { addresses, atMs: nowMs })
     return tell.call(answers, type, { detail: { id, multiaddrs } })
   }
+}
+
+function latin(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
 }

@@ -27,7 +27,7 @@ export interface PartingDeps<W extends Way> {
   ways: () => W[]
   /** PeerIds that stay connected though nothing is going on with them. */
   needed: () => ReadonlySet<string>
-  close: (way: W) => Promise<void>
+  close: (way: W, signal: AbortSignal) => Promise<void>
   clock: Clock
 }
 
@@ -46,7 +46,7 @@ export class Parting<W extends Way> implements Worker {
     return `${this.#usedMs.size} connections; closed ${this.#closed} that were idle`
   }
 
-  async step(): Promise<StepResult> {
+  async step(signal: AbortSignal): Promise<StepResult> {
     const { ways, needed, close, clock } = this.#deps
     const nowMs = clock.monotonicMs()
     const open = ways().filter(({ status }) => status === 'open')
@@ -65,7 +65,7 @@ export class Parting<W extends Way> implements Worker {
       idle.sort((a, b) => this.#usedMs.get(a.id)! - this.#usedMs.get(b.id)!)
       const chosen = idle.slice(0, surplus)
       this.#closed += chosen.length
-      await Promise.all(chosen.map(close))
+      await Promise.all(chosen.map((way) => close(way, signal)))
     }
     return { next: 'later', delayMs: times.connectionsLookMs }
   }
@@ -99,9 +99,11 @@ export function startParting(
       ...gossip.getTopics().flatMap((topic) => gossip.getMeshPeers(topic)),
       ...dhts.flatMap(({ kad }) => [...neededContacts(own, [...kad.routingTable.kb.toIterable()])]),
     ])
-  const close = async (way: Connection) => {
-    const closing = (signal: AbortSignal) => way.close({ signal })
-    await withDeadline(clock, times.stopMs, 'closing a connection', closing).catch((error) => way.abort(error))
+  const close = async (way: Connection, signal: AbortSignal) => {
+    const closing = withDeadline(clock, times.stopMs, 'closing a connection', (limit) => way.close({ signal: limit }), {
+      signal,
+    })
+    await closing.catch((error) => way.abort(error))
   }
   const worker = new Parting<Connection>({ ways: () => node.getConnections(), needed, close, clock })
   const loop = new WorkerLoop({ worker, clock, log })

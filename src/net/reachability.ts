@@ -81,7 +81,8 @@ export class Reachability implements Worker {
   async step(signal: AbortSignal): Promise<StepResult> {
     const { clock, candidates, connections } = this.#deps
     // Every peer that comes or goes wakes this: those of a moment are looked at together.
-    const waitMs = this.#lookedMs + times.reachLookMs - clock.monotonicMs()
+    const everyMs = this.#answers.size < limits.dialBackAskedMax ? times.reachLookMs : times.reachLookAgainMs
+    const waitMs = this.#lookedMs + everyMs - clock.monotonicMs()
     if (waitMs > 0) await sleep(clock, waitMs, signal)
     this.#lookedMs = clock.monotonicMs()
     const addresses = candidates()

@@ -57,6 +57,7 @@ function setUp(
 
 test('a bootstrap address is dialed with longer and longer waits, for ever, until it answers', async (t) => {
   const { clock, up, dials, meeting } = setUp(t, { bootstrap: [far, '/ip4/192.0.2.1/tcp/4101/p2p/self'] })
+  assert.deepEqual(meeting.lasting(), ['far'])
   await clock.advance(60_000)
   const early = dials.length
   assert.ok(early >= 5 && early <= 8, `${early} dials in the first minute`)

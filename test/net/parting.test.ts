@@ -2,10 +2,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { silentLog } from '../../src/base/log.ts'
+import { Scope } from '../../src/base/scope.ts'
 import { WorkerLoop } from '../../src/base/worker.ts'
+import { sha256 } from '../../src/core/block.ts'
 import { limits } from '../../src/core/limits.ts'
 import { times } from '../../src/core/times.ts'
-import { Parting, type Way } from '../../src/net/parting.ts'
+import { libp2pPeerId } from '../../src/net/addresses.ts'
+import { newIdentity, peerIdOf } from '../../src/net/identity.ts'
+import { Parting, startParting, type Way } from '../../src/net/parting.ts'
 import { VirtualClock } from '../twins/clock.ts'
 
 type MadeUp = { -readonly [Key in keyof Way]: Way[Key] }
@@ -71,4 +75,30 @@ test('those that others dialed, that a relay carries, or that are needed stay ho
   it.add(1, 'idle')
   await it.clock.advance(3 * times.connectionIdleMs)
   assert.deepEqual(it.closed, ['idle0'])
+})
+
+test('bootstrap peers, the mesh of gossip and servers of the DHT are needed, and a close that hangs ends', async () => {
+  await using scope = new Scope()
+  const clock = new VirtualClock()
+  const peer = () => libp2pPeerId(peerIdOf(newIdentity()))
+  const [bootstrap, meshed, server, idle] = [peer(), peer(), peer(), peer()]
+  const closed: unknown[] = []
+  const ways = [bootstrap, meshed, server, idle].map((remotePeer) => ({
+    ...{ id: `${remotePeer}`, status: 'open', direction: 'outbound', direct: true, streams: [], remotePeer },
+    close: () => new Promise(() => {}),
+    abort: () => void closed.push(remotePeer),
+  }))
+  const others = Array.from({ length: limits.connectionsKept }, (_, at) => ({ ...ways[0]!, id: `${at}` }))
+  const contact = { peerId: server, kadId: sha256(server.toMultihash().bytes) }
+  const deps = {
+    node: { peerId: peer(), getConnections: () => [...ways, ...others] },
+    gossip: { getTopics: () => ['news'], getMeshPeers: () => [`${meshed}`] },
+    dhts: [{ kad: { routingTable: { kb: { toIterable: () => [contact] } } } }],
+    meeting: { lasting: () => [`${bootstrap}`] },
+    clock,
+    log: silentLog,
+  }
+  startParting(deps as unknown as Parameters<typeof startParting>[0], scope)
+  await clock.advance(times.connectionIdleMs + times.stopMs + times.connectionsLookMs)
+  assert.deepEqual(closed, [idle])
 })
