@@ -148,9 +148,10 @@ export class DriverWorker implements Worker {
     this.wake()
   }
 
-  /** True if it has fewer copies than it could. */
-  isShort({ key }: Driven): boolean {
-    return this.#unsettled.has(key)
+  /** True if it has fewer copies than wanted, or something about it is still to be done. */
+  isShort(driven: Driven): boolean {
+    const held = [...driven.said.keys()].filter((peer) => isConfirmed(driven, peer)).length
+    return held < copiesOf(driven.pin) || this.#unsettled.has(driven.key)
   }
 
   /** `hopes`: as if whoever could not take it some time ago could now. */

@@ -57,9 +57,13 @@ test('more copies than members are made as far as possible, and that is said; an
   assert.match(status?.why ?? '', /3 copies are wanted, and 2 members can hold it/)
   const failure = await failureOf(world.run(world.peer('A').replicas.wait(dag.root, 3)))
   assert.equal(failure.code, 'COPIES_UNAVAILABLE')
+  const short = (...names: string[]) =>
+    names.reduce((sum, name) => sum + world.peer(name).replicas.summary().underReplicated, 0)
+  assert.equal(short('A', 'B'), 1, 'its driver counts it')
   await world.join('C')
   await world.rest()
   assert.equal((await world.status(dag))?.held, 3)
+  assert.equal(short('A', 'B', 'C'), 0)
 })
 
 test('a member that is away for a night is waited for; one that stays away is replaced, and taken back when it returns', async () => {
