@@ -47,9 +47,8 @@ const calmLateMs = 100
 const calmEveryMs = 500
 const calmLimitMs = 20_000
 
-/** Contents that are announced before the measuring, and how many in a second: each meets twenty servers, most of them new. */
+/** Contents that are announced before the measuring: each meets twenty servers, most of them new. */
 const contentsMost = 50
-const contentsPerSecond = 2
 
 export async function runSwarm(options: SwarmOptions): Promise<SwarmResult> {
   const { nodes, processes, seed, churnPerMinute } = options
@@ -113,7 +112,7 @@ class Swarm implements Disposable {
     await sleep(this.#clock, settleMs, this.#options.signal)
     await this.#calm()
     const contents = Math.min(nodes, contentsMost)
-    const durationMs = (contents / contentsPerSecond) * 1_000
+    const durationMs = (contents / this.#options.asksPerSecond) * 1_000
     const asks = { ...none, announce: contents }
     outcomes.push(...(await this.#round({ durationMs, kills: 0, starts: 0, asks })))
     return await this.#close('warm-up', startedMs, outcomes)
