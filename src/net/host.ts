@@ -131,7 +131,7 @@ export async function openHost(deps: HostDeps, options: HostOptions): Promise<Ho
     scope,
   )
   const { loop, meeting } = startMeeting({ ...deps, node, network }, options, scope)
-  if (keyring) startParting({ ...made, meeting, clock, log }, scope)
+  if (keyring) startParting({ ...made, meeting, reaching, clock, log }, scope)
   const self = node.peerId.toMultihash().bytes
   const neighbours = new WorkerLoop({ worker: new Neighbourhood({ dht, self, clock }), clock, log })
   neighbours.start()

@@ -79,23 +79,28 @@ function isBusy({ streams }: Way): boolean {
 /** What gossipsub offers without its type saying so. */
 export type MeshGossip = Pick<GossipSub, 'getTopics'> & { getMeshPeers(topic: string): string[] }
 
-/** Parts from idle peers until the scope ends, but never from bootstrap peers, gossip's mesh and those that the DHT needs. */
+/**
+ * Parts from idle peers until the scope ends, but never from bootstrap peers, gossip's mesh, those that the DHT needs, and
+ * relays and those whom this peer relays for: others reach them, or this peer, by a connection on which nothing may go on.
+ */
 export function startParting(
   deps: {
     node: Libp2p
     gossip: MeshGossip
     dhts: DhtNetwork[]
     meeting: Pick<Meeting, 'lasting'>
+    reaching: { placed(): string[] }
     clock: Clock
     log: Log
   },
   scope: Scope,
 ): void {
-  const { node, gossip, dhts, meeting, clock, log } = deps
+  const { node, gossip, dhts, meeting, reaching, clock, log } = deps
   const own = sha256(node.peerId.toMultihash().bytes)
   const needed = () =>
     new Set([
       ...meeting.lasting(),
+      ...reaching.placed(),
       ...gossip.getTopics().flatMap((topic) => gossip.getMeshPeers(topic)),
       ...dhts.flatMap(({ kad }) => [...neededContacts(own, [...kad.routingTable.kb.toIterable()])]),
     ])

@@ -41,6 +41,8 @@ export interface Reaching {
   reach(): Reach
   /** What this peer does for others as their relay. */
   relaying(): Relaying
+  /** Peers with a place here or one of ours there, which ends with the connection to them. */
+  placed(): PeerId[]
   /** How far the clocks of peers that were asked are ahead of ours. */
   clocksAheadMs(): number[]
   loops: WorkerLoop[]
@@ -105,7 +107,8 @@ export async function startReaching(deps: ReachingDeps, options: Options, scope:
     scope.defer(() => loop.stop())
   }
   const reach = () => reachOf(deps, { verdict: reachability.verdict, trials: reachability.trials }, options)
-  return { reach, relaying: () => relay.status(), clocksAheadMs: () => reachability.clocksAheadMs, loops }
+  const placed = () => [...circuit.places.keys(), ...relay.holders()]
+  return { reach, relaying: () => relay.status(), placed, clocksAheadMs: () => reachability.clocksAheadMs, loops }
 }
 
 function reachOf(

@@ -95,9 +95,14 @@ export class RelayServer {
 
   /** Whom this peer relays for now, and how much is going on. */
   status(): Relaying {
-    this.#dropEnded()
-    const places = { serving: this.#serving, reservations: this.#places.size }
+    const places = { serving: this.#serving, reservations: this.holders().length }
     return { ...places, circuits: this.#open, relayedBytes: this.#relayedBytes }
+  }
+
+  /** Peers that have a place here. */
+  holders(): PeerId[] {
+    this.#dropEnded()
+    return [...this.#places.keys()]
   }
 
   /** Begins to relay, or ends that; circuits that stand go on. Others hear of it by identify. */

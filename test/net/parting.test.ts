@@ -1,16 +1,25 @@
 // Parting in virtual time from connections that are made up: which are closed, when, and which never.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { systemClock } from '../../src/base/clock.ts'
 import { silentLog } from '../../src/base/log.ts'
+import { systemRandom } from '../../src/base/random.ts'
 import { Scope } from '../../src/base/scope.ts'
 import { WorkerLoop } from '../../src/base/worker.ts'
 import { sha256 } from '../../src/core/block.ts'
 import { limits } from '../../src/core/limits.ts'
 import { times } from '../../src/core/times.ts'
 import { libp2pPeerId } from '../../src/net/addresses.ts'
+import { TableDatastore } from '../../src/net/datastore.ts'
 import { newIdentity, peerIdOf } from '../../src/net/identity.ts'
+import { Libp2pNetwork } from '../../src/net/network.ts'
+import { createNode } from '../../src/net/node.ts'
 import { Parting, startParting, type Way } from '../../src/net/parting.ts'
+import { startReaching } from '../../src/net/reaching.ts'
+import { Ed25519Signer } from '../../src/net/signer.ts'
 import { VirtualClock } from '../twins/clock.ts'
+import { MemoryTable } from '../twins/table.ts'
+import { until } from '../twins/until.ts'
 
 type MadeUp = { -readonly [Key in keyof Way]: Way[Key] }
 
@@ -77,13 +86,13 @@ test('those that others dialed, that a relay carries, or that are needed stay ho
   assert.deepEqual(it.closed, ['idle0'])
 })
 
-test('bootstrap peers, the mesh of gossip and servers of the DHT are needed, and a close that hangs ends', async () => {
+test('bootstrap peers, the mesh of gossip, places at relays and servers of the DHT are needed, and a close that hangs ends', async () => {
   await using scope = new Scope()
   const clock = new VirtualClock()
   const peer = () => libp2pPeerId(peerIdOf(newIdentity()))
-  const [bootstrap, meshed, server, idle] = [peer(), peer(), peer(), peer()]
+  const [bootstrap, meshed, placed, server, idle] = [peer(), peer(), peer(), peer(), peer()]
   const closed: unknown[] = []
-  const ways = [bootstrap, meshed, server, idle].map((remotePeer) => ({
+  const ways = [bootstrap, meshed, placed, server, idle].map((remotePeer) => ({
     ...{ id: `${remotePeer}`, status: 'open', direction: 'outbound', direct: true, streams: [], remotePeer },
     close: () => new Promise(() => {}),
     abort: () => void closed.push(remotePeer),
@@ -95,10 +104,33 @@ test('bootstrap peers, the mesh of gossip and servers of the DHT are needed, and
     gossip: { getTopics: () => ['news'], getMeshPeers: () => [`${meshed}`] },
     dhts: [{ kad: { routingTable: { kb: { toIterable: () => [contact] } } } }],
     meeting: { lasting: () => [`${bootstrap}`] },
+    reaching: { placed: () => [`${placed}`] },
     clock,
     log: silentLog,
   }
   startParting(deps as unknown as Parameters<typeof startParting>[0], scope)
   await clock.advance(times.connectionIdleMs + times.stopMs + times.connectionsLookMs)
   assert.deepEqual(closed, [idle])
+})
+
+test('a relay and those with a place there know that they live by the connection', async () => {
+  await using scope = new Scope()
+  const started = async (listen: string[], alwaysRelay: boolean) => {
+    const deps = { clock: systemClock, random: systemRandom, log: silentLog }
+    const identity = newIdentity()
+    const datastore = TableDatastore.open({ table: new MemoryTable(), ...deps })
+    const options = { identity, listen, keyring: undefined, mdns: false }
+    const made = await createNode({ ...deps, datastore, signer: new Ed25519Signer(identity) }, options)
+    const network = new Libp2pNetwork({ ...made, ...deps })
+    scope.defer(() => made.node.stop())
+    await made.node.start()
+    const relaying = { alwaysRelay, relayRate: 0, private: true }
+    return { network, placed: (await startReaching({ ...made, ...deps, network }, relaying, scope)).placed }
+  }
+  const relay = await started(['/ip4/127.0.0.1/tcp/0'], true)
+  const hidden = await started([], false)
+  assert.deepEqual([hidden.placed(), relay.placed()], [[], []])
+  await hidden.network.connect(`${relay.network.addresses()[0]}`)
+  await until('it has a place', () => hidden.placed().length > 0)
+  assert.deepEqual([hidden.placed(), relay.placed()], [[relay.network.self], [hidden.network.self]])
 })
