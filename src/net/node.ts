@@ -140,7 +140,7 @@ function tuned(
   const dhts = kads.map(({ protocol, datastorePrefix: prefix }) => ({ protocol, prefix, kad: services[protocol]! }))
   for (const { kad } of dhts) {
     passOverOldMentions(kad.network, clock)
-    if (isPrivate) keepTable(node, kad)
+    if (isPrivate) keepTable({ node, clock }, kad)
   }
   return dhts
 }

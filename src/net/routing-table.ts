@@ -8,9 +8,11 @@
 // each distance. It reaches into kad-dht, which has no setting for this, and fails at once when that has changed.
 import type { Libp2p, PeerId as Libp2pPeerId } from '@libp2p/interface'
 import type { KadDHT } from '@libp2p/kad-dht'
-import type { Abortable } from '../base/abort.ts'
+import { type Abortable, withDeadline } from '../base/abort.ts'
+import type { Clock } from '../base/clock.ts'
 import { sha256 } from '../core/block.ts'
 import { limits } from '../core/limits.ts'
+import { times } from '../core/times.ts'
 
 interface Contact {
   peerId: Libp2pPeerId
@@ -32,7 +34,10 @@ export interface KadTable {
 }
 
 /** Keeps the table for as long as the node lives. */
-export function keepTable(node: Libp2p, { routingTable }: KadDHT & { readonly routingTable: KadTable }): void {
+export function keepTable(
+  { node, clock }: { node: Libp2p; clock: Clock },
+  { routingTable }: KadDHT & { readonly routingTable: KadTable },
+): void {
   const { kb } = routingTable
   const own = sha256(node.peerId.toMultihash().bytes)
   if (typeof kb.verify !== 'function') throw new TypeError('the routing table of kad-dht is not what it was')
@@ -51,7 +56,9 @@ export function keepTable(node: Libp2p, { routingTable }: KadDHT & { readonly ro
     }
     beingVerified.set(distance, verifying + 1)
     try {
-      await node.dial(contact.peerId, options?.signal ? { signal: options.signal } : {})
+      // kad-dht looks at one after the other: many that have lost power must not hold up the rest for long.
+      const dial = (signal: AbortSignal) => node.dial(contact.peerId, { signal })
+      await withDeadline(clock, times.dialAddressMs, 'meeting a server of the DHT', dial, options)
       routingTable.safeDispatchEvent('peer:ping', { detail: contact.peerId })
       return true
     } catch {

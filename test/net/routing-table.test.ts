@@ -6,9 +6,11 @@ import type { KadDHT } from '@libp2p/kad-dht'
 import { Scope } from '../../src/base/scope.ts'
 import { sha256 } from '../../src/core/block.ts'
 import { limits } from '../../src/core/limits.ts'
+import { times } from '../../src/core/times.ts'
 import { libp2pPeerId } from '../../src/net/addresses.ts'
 import { newIdentity, peerIdOf } from '../../src/net/identity.ts'
 import { type KadTable, keepTable, neededContacts, sharedBits } from '../../src/net/routing-table.ts'
+import { VirtualClock } from '../twins/clock.ts'
 import { until } from '../twins/until.ts'
 import { addressOf, testHost } from './hosts.ts'
 
@@ -48,10 +50,16 @@ test('of each distance only so many are dialed, those under way counted, and so 
   }
   let seen = 0
   const routingTable = { kb, safeDispatchEvent: () => ++seen > 0 }
-  keepTable(node as unknown as Libp2p, { routingTable } as unknown as KadDHT & { routingTable: KadTable })
+  const clock = new VirtualClock()
+  const deps = { node: node as unknown as Libp2p, clock }
+  keepTable(deps, { routingTable } as unknown as KadDHT & { routingTable: KadTable })
   const missed = kb.verify(gone)
   answers.shift()!()
   assert.equal(await missed, false)
+  const silent = kb.verify(gone)
+  await clock.advance(times.dialAddressMs)
+  assert.equal(await silent, false, 'who says nothing is not waited for')
+  answers.length = 0
   const dialed = far.map((other) => kb.verify(other))
   assert.equal(answers.length, limits.dhtDialedPerDistance)
   for (const answer of answers.splice(0)) answer()
