@@ -1,7 +1,7 @@
 // Getting to know the neighbourhood: a Worker that looks up this peer's own place in the DHT, so that it knows the servers
 // near it and they know it. It does so as soon as it knows any server, and again a while later, when those who came at the
-// same time have settled; kad-dht repeats it every five minutes. By itself kad-dht would look once, a second after the start, and
-// whoever met nobody by then (bootstrap peers came up later, or the cable was out) would stay unknown for five minutes.
+// same time have settled; kad-dht repeats it every five minutes. By itself kad-dht would look once, a second after the
+// start, and whoever met nobody by then (bootstrap peers came up later, or the cable was out) would stay unknown until then.
 import { withDeadline } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import type { StepResult, Worker } from '../base/worker.ts'

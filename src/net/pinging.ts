@@ -1,8 +1,8 @@
 // Whether connections still carry anything: one Worker that pings each of them now and then, a new one at once, and closes
 // those that stay silent. Who loses power, or is forgotten by a NAT, says no goodbye. libp2p's own monitor pings all of them
 // together every ten seconds, each over a stream of its own, which costs both sides some milliseconds, so that among
-// hundreds of peers it took more than everything else. Here the muxer pings; relays that this peer lives by are asked often, others seldom, and all of
-// them after a sleep of the machine, when any may have died.
+// hundreds of peers it took more than everything else. Here the muxer pings; relays that this peer lives by are asked often,
+// others seldom, and all of them after a sleep of the machine, when any may have died.
 import type { Connection } from '@libp2p/interface'
 import { withDeadline } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
