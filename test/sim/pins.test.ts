@@ -53,12 +53,12 @@ const tries = 20
 const knownToFind: Record<PinPlant, { seed: number; checker: RegExp }> = {
   'held-too-soon': { seed: 1, checker: /a copy that is told of is there/ },
   'trims-too-soon': { seed: 1, checker: /a copy that is told of is there|nothing pinned is lost/ },
-  'names-blindly': { seed: 1, checker: /an isolated peer names no new holders/ },
+  // One seed in sixteen: a driver that is cut off must be asked to place something while it is.
+  'names-blindly': { seed: 15, checker: /an isolated peer names no new holders/ },
 }
 
 for (const plant of pinPlants) {
-  const skip = plant === 'names-blindly' && 'no seed of the first ten shows it since names stay until others hold a pin'
-  test(`a planted bug is caught: ${plant}`, { skip }, async () => {
+  test(`a planted bug is caught: ${plant}`, async () => {
     const { seed, checker } = knownToFind[plant]
     for (let at = seed; at < seed + tries; at++) {
       const { findings } = await run(at, { plant, steps: plant === 'names-blindly' ? 120 : 50 })
