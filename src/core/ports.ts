@@ -37,7 +37,7 @@ export interface BlockStore extends BlockReader {
   /** Size in bytes; undefined if the block is not here. */
   sizeOf(cid: CID): number | undefined
   /**
-   * The bytes as they lie on the disk, unverified: only for sending to a peer, who verifies. Throws NOT_FOUND and
+   * The bytes as they lie on the disk, unverified: only for whoever verifies or compares them. Throws NOT_FOUND and
    * REFERENCE_CHANGED like get.
    */
   unverified(cid: CID, options?: Abortable): Promise<Uint8Array>

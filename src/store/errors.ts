@@ -13,6 +13,11 @@ export type StoreErrorCode =
 
 export class StoreError extends CodedError<StoreErrorCode> {}
 
+/** True for a block that is not there, or not what it was: it can be had again from elsewhere. */
+export function isUnreadable(error: unknown): boolean {
+  return ['NOT_FOUND', 'CORRUPT', 'REFERENCE_CHANGED'].includes(codeOf(error) ?? '')
+}
+
 /** What to do about a catalog that cannot be read. */
 export function catalogDamaged(path: string, why: string, cause?: unknown): StoreError {
   const out = `if the disk is sound, restore it from a backup, or move the folder away: large blocks are then found again by their files, but pins and small blocks are lost`

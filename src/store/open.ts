@@ -119,7 +119,7 @@ export class Store implements BlockStore, Losses, AsyncDisposable {
 
   writer(lease: Lease): BlockWriter {
     if (!this.#leases.has(lease)) throw new Error('the lease of this writer has ended')
-    return new StoreWriter({ catalog: this.#catalog, files: this.#files })
+    return new StoreWriter({ catalog: this.#catalog, files: this.#files, reader: this })
   }
 
   /** Deletes what no pin and no lease needs, and what a crash left. One collection runs at a time; a second one waits. */

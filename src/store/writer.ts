@@ -1,16 +1,17 @@
 // Blocks on their way to the disk. Large ones are written and synced as files at once, several at a time; small ones wait.
 // A commit makes the names of all files written so far durable and then, in one transaction, makes all blocks exist. So
 // one commit pays for many blocks, and a crash before it leaves only files that nobody believes in. A writer that is
-// disposed of before it has flushed takes its files with it.
+// disposed of before it has flushed takes its files with it. What is here already is read before it is left as it is: the
+// catalog does not know what has rotted since, and whoever puts a block may have no other copy of it tomorrow.
 import type { CID } from 'multiformats/cid'
 import { type Abortable, abortable } from '../base/abort.ts'
 import { type Block, inlineBytes } from '../core/block.ts'
 import { limits } from '../core/limits.ts'
-import type { BlockReference, BlockWriter } from '../core/ports.ts'
+import type { BlockReference, BlockStore, BlockWriter } from '../core/ports.ts'
 import type { BlockFiles, FileName } from './block-files.ts'
 import { type Catalog, nameOf } from './catalog.ts'
 import type { Entry } from './entry.ts'
-import { StoreError, writeError } from './errors.ts'
+import { isUnreadable, StoreError, writeError } from './errors.ts'
 
 type Kept =
   | { kind: 'inline'; key: Uint8Array; bytes: Uint8Array }
@@ -23,9 +24,18 @@ const commitBytes = limits.writeBytesMax / 4
 const commitFileBytes = 4 * limits.writeBytesMax
 const commitBlocks = limits.writeBlocksMax / 4
 
+type Reader = Pick<BlockStore, 'get' | 'unverified'>
+
+export interface WriterDeps {
+  catalog: Catalog
+  files: BlockFiles
+  reader: Reader
+}
+
 export class StoreWriter implements BlockWriter {
   readonly #catalog: Catalog
   readonly #files: BlockFiles
+  readonly #reader: Reader
   #waiting = new Map<string, Kept>()
   #waitingBytes = 0
   /** Bytes in files that are on the disk and wait for their commit: a crash loses no more of a long fetch. */
@@ -39,16 +49,14 @@ export class StoreWriter implements BlockWriter {
   #failure: Error | undefined
   #onProgress = Promise.withResolvers<void>()
 
-  constructor(deps: { catalog: Catalog; files: BlockFiles }) {
-    this.#catalog = deps.catalog
-    this.#files = deps.files
+  constructor({ catalog, files, reader }: WriterDeps) {
+    this.#catalog = catalog
+    this.#files = files
+    this.#reader = reader
   }
 
   async put(block: Block, options: Abortable = {}): Promise<void> {
-    if (this.touch(block.cid)) {
-      const entry = this.#catalog.entry(block.cid.multihash.bytes)
-      if (entry?.kind !== 'reference') return
-    }
+    if (await this.#has(block, { mayRefer: false }, options)) return
     if (this.#full()) await this.#room(options)
     const key = block.cid.multihash.bytes
     const sizeBytes = block.bytes.byteLength
@@ -59,12 +67,10 @@ export class StoreWriter implements BlockWriter {
   }
 
   async putReference(block: Block, reference: BlockReference, options: Abortable = {}): Promise<void> {
-    const key = block.cid.multihash.bytes
-    const entry = this.#catalog.entry(key)
-    if (entry && !(entry.kind === 'reference' && entry.broken) && this.touch(block.cid)) return
+    if (await this.#has(block, { mayRefer: true }, options)) return
     if (this.#full()) await this.#room(options)
     this.#underwayBlocks++
-    this.#keep({ kind: 'reference', key, reference }, 0)
+    this.#keep({ kind: 'reference', key: block.cid.multihash.bytes, reference }, 0)
   }
 
   touch(cid: CID): boolean {
@@ -72,11 +78,11 @@ export class StoreWriter implements BlockWriter {
     if (inlineBytes(cid)) return true
     const key = cid.multihash.bytes
     const name = nameOf(key)
-    if (this.#waiting.has(name) || this.#writing.has(name)) return true
+    if (this.#isComing(name, { mayRefer: true })) return true
     const entry = this.#catalog.entry(key)
     if (!entry || (entry.kind === 'reference' && entry.broken)) return false
-    // Already of this generation: no collection that has begun can take it.
-    if (entry.generation >= this.#catalog.generation) return true
+    // Already of this generation, or soon to be: no collection that has begun can take it.
+    if (entry.generation >= this.#catalog.generation || this.#waiting.has(name)) return true
     this.#underwayBlocks++
     // The new generation becomes visible with the commit; until then the block is held by hand.
     this.#catalog.hold(name)
@@ -98,6 +104,35 @@ export class StoreWriter implements BlockWriter {
     // One that has failed gives up whatever waits.
     this.#commit()
     await this.#commits
+  }
+
+  /** True for a block that need not be written: it is on its way already, or whole and safe from collections. */
+  async #has(block: Block, which: { mayRefer: boolean }, options: Abortable): Promise<boolean> {
+    this.#throwFailure()
+    const { cid } = block
+    if (inlineBytes(cid) || this.#isComing(nameOf(cid.multihash.bytes), which)) return true
+    const entry = this.#catalog.entry(cid.multihash.bytes)
+    if (!entry || (entry.kind === 'reference' && (!which.mayRefer || entry.broken))) return false
+    return (await this.#isWhole(block, options)) && this.touch(cid)
+  }
+
+  async #isWhole({ cid, bytes }: Block, options: Abortable): Promise<boolean> {
+    try {
+      if (Buffer.compare(await this.#reader.unverified(cid, options), bytes) === 0) return true
+      // Reading it as what it should be sets aside what it is.
+      await this.#reader.get(cid, options)
+      return true
+    } catch (error) {
+      if (isUnreadable(error)) return false
+      throw error
+    }
+  }
+
+  /** True for bytes that this writer is writing or will write, or for a place where they are. */
+  #isComing(name: string, { mayRefer }: { mayRefer: boolean }): boolean {
+    if (this.#writing.has(name)) return true
+    const kept = this.#waiting.get(name)
+    return kept !== undefined && kept.kind !== 'touch' && (mayRefer || kept.kind !== 'reference')
   }
 
   #full(): boolean {
@@ -138,7 +173,11 @@ export class StoreWriter implements BlockWriter {
   }
 
   #keep(kept: Kept, sizeBytes: number): void {
-    this.#waiting.set(nameOf(kept.key), kept)
+    const name = nameOf(kept.key)
+    const before = this.#waiting.get(name)
+    if (before) this.#underwayBlocks--
+    if (before?.kind === 'touch') this.#catalog.letGo(name)
+    this.#waiting.set(name, kept)
     this.#waitingBytes += sizeBytes
     if (kept.kind === 'file') this.#waitingFileBytes += kept.sizeBytes
     const isWorthIt =
@@ -156,7 +195,7 @@ export class StoreWriter implements BlockWriter {
     this.#waiting = new Map()
     this.#waitingBytes = 0
     this.#waitingFileBytes = 0
-    const names = new Set(batch.map(({ key }) => nameOf(key)))
+    const names = new Set(batch.flatMap(({ kind, key }) => (kind === 'touch' ? [] : [nameOf(key)])))
     for (const name of names) this.#writing.add(name)
     this.#commits = this.#commits.then(async () => {
       const files = batch.filter((kept) => kept.kind === 'file')

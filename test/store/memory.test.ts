@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import type { Block } from '../../src/core/block.ts'
 import type { BlockFiles } from '../../src/store/block-files.ts'
 import { Catalog } from '../../src/store/catalog.ts'
+import { StoreError } from '../../src/store/errors.ts'
 import { memoryTable, openMemoryStore } from '../../src/store/memory.ts'
 import { MemoryDisk, openMemoryDisk } from '../../src/store/memory-disk.ts'
 import { StoreWriter } from '../../src/store/writer.ts'
@@ -222,7 +223,9 @@ test('a file that cannot be removed costs no block', async () => {
     get: (target, name: keyof BlockFiles) =>
       name === 'remove' ? () => Promise.reject(new Error('busy')) : target[name].bind(target),
   })
-  const writer = () => new StoreWriter({ catalog, files: stubborn })
+  const nothing = () => Promise.reject(new StoreError('NOT_FOUND', 'nothing is read here'))
+  const reader = { get: nothing, unverified: nothing }
+  const writer = () => new StoreWriter({ catalog, files: stubborn, reader })
   await using first = writer()
   await using second = writer()
   // Both have written it before either has flushed: the second file is one too many.

@@ -1,7 +1,7 @@
 // The store as its users see it: what is durable, what is verified, what survives a restart, rot, and files that change.
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { appendFile, mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { CID } from 'multiformats/cid'
@@ -82,12 +82,7 @@ test('a file that rots is noticed, set aside, and can be put again', () =>
   withStore(async (store, directory) => {
     const block = raw(randomBytes(200_000))
     await putAll(store, [block])
-    const [shard = ''] = await readdir(join(directory, 'blocks'))
-    const [name = ''] = await readdir(join(directory, 'blocks', shard))
-    const path = join(directory, 'blocks', shard, name)
-    const bytes = await readFile(path)
-    bytes[1000]! ^= 1
-    await writeFile(path, bytes)
+    await rotOnlyBlock(directory)
     const lost: string[] = []
     const stop = store.onLost((cid) => lost.push(Buffer.from(cid.multihash.bytes).toString('hex')))
     const verified = await store.verify()
@@ -104,6 +99,54 @@ test('a file that rots is noticed, set aside, and can be put again', () =>
     assert.ok(store.has(block.cid))
     assert.deepEqual((await store.verify()).problems, [])
   }))
+
+test('what has rotted without anybody having noticed is written when it is put again', () =>
+  withStore(async (store, directory) => {
+    const block = raw(randomBytes(200_000))
+    await putAll(store, [block])
+    await rotOnlyBlock(directory)
+    await putAll(store, [block])
+    assert.deepEqual((await store.get(block.cid)).bytes, block.bytes)
+    assert.equal((await readdir(join(directory, 'quarantine'))).length, 1)
+    await rm(await onlyBlock(directory))
+    await putAll(store, [block])
+    assert.deepEqual((await store.get(block.cid)).bytes, block.bytes)
+  }))
+
+test('what turns out to have rotted while it is kept from a collection is written when it is put', () =>
+  withStore(async (store, directory) => {
+    const block = raw(randomBytes(200_000))
+    await putAll(store, [block])
+    await store.pins.add(block.cid, { recursive: true })
+    await store.gc()
+    await rotOnlyBlock(directory)
+    using lease = store.lease('fetch')
+    await using writer = store.writer(lease)
+    assert.ok(writer.touch(block.cid))
+    await assert.rejects(store.get(block.cid), { code: 'CORRUPT' })
+    await writer.put(block)
+    await writer.flush()
+    assert.deepEqual((await store.get(block.cid)).bytes, block.bytes)
+  }))
+
+both('what was touched twice is collected once its lease has ended', ({ withStore }) =>
+  withStore(async (store) => {
+    const block = raw(randomBytes(200_000))
+    await putAll(store, [block])
+    {
+      using _other = store.lease('keeps it while the generations go by')
+      await store.gc()
+      using lease = store.lease('fetch')
+      await using writer = store.writer(lease)
+      assert.ok(writer.touch(block.cid))
+      assert.ok(writer.touch(block.cid))
+      await writer.flush()
+    }
+    await store.gc()
+    await store.gc()
+    assert.equal(store.has(block.cid), false)
+  }),
+)
 
 test('a file that vanished counts as missing', () =>
   withStore(async (store, directory) => {
@@ -181,6 +224,28 @@ both('references stay in their file, and break when it changes', ({ withStore })
   }),
 )
 
+both(
+  'a reference to a file that has moved without anybody having noticed follows the file that is put',
+  ({ withStore }) =>
+    withStore(async (store, directory) => {
+      const [before, after] = [join(directory, 'before.mov'), join(directory, 'after.mov')]
+      const content = randomBytes(300_000)
+      await writeFile(before, content)
+      const { mtimeMs } = await stat(before)
+      const block = raw(content)
+      const refer = async (path: string) => {
+        using lease = store.lease('test')
+        await using writer = store.writer(lease)
+        await writer.putReference(block, { path, offset: 0, length: 300_000, mtimeMs })
+        await writer.flush()
+      }
+      await refer(before)
+      await rename(before, after)
+      await refer(after)
+      assert.deepEqual(Buffer.from((await store.get(block.cid)).bytes), content)
+    }),
+)
+
 both('tables keep their order, their bounds and each to itself', ({ withPlace }) =>
   withPlace(async ({ open }) => {
     {
@@ -209,3 +274,16 @@ both('a block that the store holds under a wrong name is never shown', ({ withSt
     assert.equal(store.has(missing), false)
   }),
 )
+
+async function onlyBlock(directory: string): Promise<string> {
+  const [shard = ''] = await readdir(join(directory, 'blocks'))
+  const [name = ''] = await readdir(join(directory, 'blocks', shard))
+  return join(directory, 'blocks', shard, name)
+}
+
+async function rotOnlyBlock(directory: string): Promise<void> {
+  const path = await onlyBlock(directory)
+  const bytes = await readFile(path)
+  bytes[1000]! ^= 1
+  await writeFile(path, bytes)
+}
