@@ -1,6 +1,7 @@
 // Audits: a driver asks holders to hash a nonce with blocks of what they say they hold. It can only ask for what it can read
 // itself, so it audits pins that it holds too; a block is found by walking down from the root by chance. Whoever does not
-// answer right does not count as a holder until it does, and after some times another is named instead.
+// answer right does not count as a holder until it does, and after some times another is named instead. The same goes for
+// one that is here and time and again does not answer.
 import { CID } from 'multiformats/cid'
 import { codeOf, sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
@@ -15,6 +16,7 @@ import type { DriverWorker } from './driver.ts'
 import type { HolderWorker } from './holder.ts'
 import type { Holdings } from './holdings.ts'
 import type { Peers } from './peers.ts'
+import type { Presence } from './presence.ts'
 import { nonceBytes, proofOf } from './proof.ts'
 
 export interface AuditDeps {
@@ -25,6 +27,7 @@ export interface AuditDeps {
   holder: HolderWorker
   driver: DriverWorker
   peers: Peers
+  presence: Presence
   random: Random
   log: Log
 }
@@ -32,6 +35,8 @@ export interface AuditDeps {
 export class AuditWorker implements Worker {
   readonly name = 'auditing holders'
   readonly #deps: AuditDeps
+  /** How many times in a row a member that is here has not answered. */
+  readonly #unanswered = new Map<PeerId, number>()
   #passed = 0
   #failed = 0
 
@@ -45,24 +50,27 @@ export class AuditWorker implements Worker {
 
   async step(signal: AbortSignal): Promise<StepResult> {
     const { random } = this.#deps
-    const byPeer = new Map<PeerId, Driven[]>()
-    const doubted: [PeerId, Driven][] = []
+    const byPeer = new Map<PeerId, { all: Driven[]; doubted: Driven[] }>()
     for (const driven of this.#deps.driver.driven())
       for (const [peer, { state, failedAudits }] of driven.said) {
         if (state !== 'held' || peer === this.#deps.membership.self) continue
         if (!this.#deps.holdings.get(driven.key)?.isHeld) continue
-        if (failedAudits > 0) doubted.push([peer, driven])
-        const list = byPeer.get(peer)
-        if (list) list.push(driven)
-        else byPeer.set(peer, [driven])
+        const lists = byPeer.get(peer) ?? { all: [], doubted: [] }
+        byPeer.set(peer, lists)
+        lists.all.push(driven)
+        if (failedAudits > 0) lists.doubted.push(driven)
       }
-    // Of everybody something, and of those that failed just that.
-    for (const [peer, list] of byPeer) {
-      const again = doubted.flatMap(([other, driven]) => (other === peer ? [driven] : []))
-      const some = Array.from({ length: limits.pinsAudited }, () => list[Math.floor(random.unit() * list.length)]!)
-      await this.#audit(peer, [...new Set([...again, ...some])].slice(0, limits.pinsAudited), signal)
-    }
+    for (const peer of this.#unanswered.keys()) if (!byPeer.has(peer)) this.#unanswered.delete(peer)
+    // Of everybody something, and of those that failed something of that besides.
+    for (const [peer, { all, doubted }] of byPeer)
+      await this.#audit(peer, [...new Set([...this.#some(doubted), ...this.#some(all)])], signal)
     return { next: 'later', delayMs: times.auditEveryMs * (0.75 + 0.5 * random.unit()) }
+  }
+
+  /** All of a short list, or some of a long one by chance. */
+  #some(list: readonly Driven[]): readonly Driven[] {
+    if (list.length <= limits.pinsAudited) return list
+    return Array.from({ length: limits.pinsAudited }, () => list[Math.floor(this.#deps.random.unit() * list.length)]!)
   }
 
   // What this peer cannot read itself it does not hold, and that is seldom all.
@@ -86,10 +94,12 @@ export class AuditWorker implements Worker {
     try {
       const blocks = asked.map(({ cid }) => cid)
       ;({ hashes } = await peers.ask(peer, { kind: 'audit', blocks, nonce }, 'hashes', { signal }))
+      this.#unanswered.delete(peer)
     } catch (error) {
+      signal.throwIfAborted()
       log.debug(`${peer} was not audited: ${sentenceOf(error)}`)
-      // Who does not answer at all is away; that is another matter. Garbage proves nothing.
-      if (codeOf(error) !== 'PIN_INVALID') return
+      // Garbage proves nothing.
+      if (codeOf(error) !== 'PIN_INVALID' && !this.#isMute(peer)) return
     }
     for (const [index, { driven, cid }] of asked.entries()) {
       const said = driven.said.get(peer)
@@ -109,6 +119,13 @@ export class AuditWorker implements Worker {
       said.failedAudits = isProven ? 0 : said.failedAudits + 1
       driver.doubt(driven.key)
     }
+  }
+
+  // One answer may get lost; and who does not answer since it is away is another matter.
+  #isMute(peer: PeerId): boolean {
+    const unanswered = this.#deps.presence.seesPeer(peer) ? (this.#unanswered.get(peer) ?? 0) + 1 : 0
+    this.#unanswered.set(peer, unanswered)
+    return unanswered >= limits.auditsFailedMax
   }
 }
 

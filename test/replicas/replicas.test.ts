@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { sleep } from '../../src/base/clock.ts'
+import { limits } from '../../src/core/limits.ts'
 import type { PeerId } from '../../src/core/peer.ts'
 import { RecordsError } from '../../src/records/errors.ts'
 import { encodePin, pinKey } from '../../src/replicas/pin.ts'
@@ -339,7 +340,7 @@ test('a pin ends when the others say so, if the clock of whoever pinned it is wr
   assert.equal(await world.status(dag), undefined)
 })
 
-for (const how of [true, 'garbage'] as const)
+for (const how of [true, 'garbage', 'silence'] as const)
   test(`a holder that deletes what it accepted is found out, counts no more, and is replaced (${how})`, async () => {
     await using world = await World.of(names)
     const { dag, holders } = await held(world)
@@ -352,6 +353,20 @@ for (const how of [true, 'garbage'] as const)
     assert.ok(!now.includes(liar), 'another was named')
     assert.equal((await world.status(dag))?.held, 3)
   })
+
+test('of a holder that deletes what it accepted everything is found out, not the first few', async () => {
+  await using world = await World.of(['A', 'B', 'C', 'D'])
+  const pins = Array.from({ length: 160 }, () => world.dag(1, 100))
+  for (const dag of pins) await world.pin('A', dag)
+  await world.rest(5 * 60_000)
+  const naming = () => pins.filter((dag) => world.named(dag).includes('D')).length
+  // Nobody audits what it drives itself.
+  assert.ok(naming() - world.peer('D').replicas.summary().driven > 3 * limits.pinsAudited)
+  world.peer('D').lies = true
+  await world.run(world.empty('D'))
+  await world.rest(hourMs)
+  assert.equal(naming(), world.peer('D').replicas.summary().driven)
+})
 
 test('a holder whose disk lost blocks gets them again', async () => {
   await using world = await World.of(names)

@@ -13,8 +13,8 @@ import { type Exchange, openExchange } from '../../src/exchange/exchange.ts'
 import { measureDag } from '../../src/files/dag.ts'
 import { linksOf } from '../../src/files/links.ts'
 import { viewOf } from '../../src/placement/ring.ts'
-import { decodeAnswer, encodeAnswer } from '../../src/replicas/messages.ts'
-import { pinOf } from '../../src/replicas/pin.ts'
+import { decodeAnswer, decodeRequest, encodeAnswer, encodeRequest, type Request } from '../../src/replicas/messages.ts'
+import { decodePin, pinOf } from '../../src/replicas/pin.ts'
 import { openReplicas } from '../../src/replicas/replicas.ts'
 import type { PinRecord, PinRecords, PinStatus, Replicas, ReplicasOptions } from '../../src/replicas/words.ts'
 import { nameOf } from '../../src/store/catalog.ts'
@@ -36,8 +36,8 @@ export interface Peer {
   replicas: Replicas
   loops: WorkerLoop[]
   letGo: number
-  /** Says that it holds what it does not, and proves nothing, or answers garbage when it is to. */
-  lies: boolean | 'garbage'
+  /** Says that it holds what it does not, and proves nothing; or answers garbage when it is to, or nothing. */
+  lies: boolean | 'garbage' | 'silence'
   /** Its store can write nothing. */
   isFull: boolean
 }
@@ -289,8 +289,11 @@ export class World implements AsyncDisposable {
         const [from, to] = [this.network.peers.get(self), this.network.peers.get(peer)]
         const other = this.#answers.get(peer)
         if (!other || from?.refuses || to?.refuses) throw new CoreError('STREAM_BROKEN', 'nobody answers there')
+        const ask = (one: Request) => other(encodeRequest(one), self, {})
+        const asked = decodeRequest(request)
         const liar = this.peers.get(peer)?.lies
-        if (liar) return lie(await other(request, self, {}), liar)
+        if (liar && (asked.kind === 'audit' || asked.kind === 'hold')) return await lie(asked, liar, ask)
+        if (asked.kind === 'report' && this.peers.get(self)?.lies) return await ask({ kind: 'used' })
         return await other(request, self, {})
       },
       [Symbol.asyncDispose]: async () => {},
@@ -298,13 +301,22 @@ export class World implements AsyncDisposable {
   }
 }
 
-/** It says that it holds everything, and can prove nothing. */
-function lie(answer: Uint8Array, how: true | 'garbage'): Uint8Array {
-  const said = decodeAnswer(answer)
-  if (said.kind === 'hashes' && how === 'garbage') return new Uint8Array(7)
-  if (said.kind === 'hashes') return encodeAnswer({ ...said, hashes: said.hashes.map(() => undefined) })
-  if (said.kind !== 'progress') return answer
-  return encodeAnswer({ ...said, progress: said.progress.map(({ doneBytes }) => ({ state: 'held', doneBytes })) })
+type Liar = Exclude<Peer['lies'], false>
+
+/** It says that it holds everything, looks at nothing, and can prove nothing. */
+async function lie(
+  asked: Request & { kind: 'audit' | 'hold' },
+  how: Liar,
+  ask: (request: Request) => Promise<Uint8Array>,
+): Promise<Uint8Array> {
+  const { nowMs, usedBytes } = decodeAnswer(await ask({ kind: 'used' }))
+  if (asked.kind === 'hold') {
+    const progress = asked.holdings.map(({ pin }) => ({ state: 'held', doneBytes: decodePin(pin).sizeBytes }) as const)
+    return encodeAnswer({ nowMs, usedBytes, kind: 'progress', progress })
+  }
+  if (how === 'silence') throw new CoreError('STREAM_BROKEN', 'no answer came')
+  if (how === 'garbage') return new Uint8Array(7)
+  return encodeAnswer({ nowMs, usedBytes, kind: 'hashes', hashes: asked.blocks.map(() => undefined) })
 }
 
 /** One set of records for all; writes that saw the same version stay side by side. */
