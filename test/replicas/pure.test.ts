@@ -343,6 +343,10 @@ test('the time of the cluster is that of its middle clock', () => {
   time.heard('B' as PeerId, clock.nowMs() - dayMs)
   time.heard('C' as PeerId, clock.nowMs() - dayMs)
   assert.equal(time.nowMs(), clock.nowMs() - dayMs, 'its own clock is the one that is off')
+  assert.equal(time.isHeard, true)
+  clock.jumpWall(dayMs)
+  assert.equal(time.isHeard, false, 'what was heard before it jumped says nothing')
+  assert.equal(time.nowMs(), clock.nowMs())
 })
 
 test('a driver forgets a pin whose record has gone to others', () => {
