@@ -327,6 +327,7 @@ export class DriverWorker implements Worker {
     const isFull = said?.state === 'full'
     const others = driven.pin.holders.some((other) => other !== peer && isConfirmed(driven, other))
     const isFailing = said?.state === 'failing' && others
+    const isNamed = driven.pin.holders.includes(peer)
     return {
       holds: isConfirmed(driven, peer) && presence.seesPeer(peer),
       gone: presence.isGone(peer),
@@ -334,7 +335,9 @@ export class DriverWorker implements Worker {
       unfit:
         (isFull && !isHoped) ||
         (isFailing && !isHoped) ||
-        presence.isDeaf(peer, { hasCopy: driven.pin.holders.includes(peer) }) ||
+        presence.isDeaf(peer, { hasCopy: isNamed }) ||
+        // Who may have a copy is waited for while it is away; for a new one others are there.
+        (!isNamed && !presence.seesPeer(peer)) ||
         (said?.failedAudits ?? 0) >= limits.auditsFailedMax,
     }
   }
