@@ -26,3 +26,10 @@ export function chooseHolders(walk: readonly Candidate[], copies: number): PeerI
   }
   return chosen
 }
+
+/** True if the zones of the chosen are these, as evenly as can be: no longer walk would bring a better choice. */
+export function isEven(chosen: readonly string[], zones: readonly string[]): boolean {
+  const taken = new Map(zones.map((zone) => [zone, 0]))
+  for (const zone of chosen) taken.set(zone, (taken.get(zone) ?? 0) + 1)
+  return Math.max(...taken.values()) <= Math.min(...taken.values()) + 1
+}

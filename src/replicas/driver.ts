@@ -13,7 +13,7 @@ import type { PeerId } from '../core/peer.ts'
 import type { Membership } from '../core/ports.ts'
 import { times } from '../core/times.ts'
 import { ringOf } from '../placement/ring.ts'
-import type { Candidate } from './choose.ts'
+import { type Candidate, isEven } from './choose.ts'
 import type { ClusterTime } from './cluster-time.ts'
 import { type Driven, hear, isConfirmed, isWorthAsking, newDriven } from './driven.ts'
 import type { Progress } from './messages.ts'
@@ -162,16 +162,18 @@ export class DriverWorker implements Worker {
     const elsewhere = elsewhereOf(pin)
     const copies = copiesOf(pin)
     const standing = (peer: PeerId) => this.#standing(driven, peer, hopes)
-    const planWith = (most: number) => {
-      const peers = ringOf(view).owners(partition, most)
+    const planOver = (peers: readonly PeerId[]) => {
       const walk = peers.filter((peer) => !elsewhere.has(peer)).map((peer) => this.#candidate(peer))
       return planPin({ named: pin.holders, copies, walk, standing, sees: presence.seesMost })
     }
+    const ring = ringOf(view)
     // The first of the walk are of all zones; nearly always they are enough.
-    const first = planWith(limits.pinWalkFirst)
-    return first.target.length >= copies || view.members.length <= limits.pinWalkFirst
-      ? first
-      : planWith(view.members.length)
+    const first = ring.owners(partition, limits.pinWalkFirst)
+    const plan = planOver(first)
+    if (view.members.length <= limits.pinWalkFirst) return plan
+    const zonesOf = (peers: readonly PeerId[]) => peers.map((peer) => this.#candidate(peer).zone)
+    const isEnough = plan.target.length >= copies && isEven(zonesOf(plan.target), zonesOf(first))
+    return isEnough ? plan : planOver(ring.owners(partition, view.members.length))
   }
 
   /** Members in the ring that are large enough for a pin, and may hold it; without those that said they are full. */
@@ -325,6 +327,7 @@ export class DriverWorker implements Worker {
     const isFull = said?.state === 'full'
     const others = driven.pin.holders.some((other) => other !== peer && isConfirmed(driven, other))
     const isFailing = said?.state === 'failing' && others
+    const isNamed = driven.pin.holders.includes(peer)
     return {
       holds: isConfirmed(driven, peer) && presence.seesPeer(peer),
       gone: presence.isGone(peer),
@@ -332,7 +335,9 @@ export class DriverWorker implements Worker {
       unfit:
         (isFull && !isHoped) ||
         (isFailing && !isHoped) ||
-        presence.isDeaf(peer, { hasCopy: driven.pin.holders.includes(peer) }) ||
+        presence.isDeaf(peer, { hasCopy: isNamed }) ||
+        // Who may have a copy is waited for while it is away; for a new one others are there.
+        (!isNamed && !presence.seesPeer(peer)) ||
         (said?.failedAudits ?? 0) >= limits.auditsFailedMax,
     }
   }

@@ -8,7 +8,7 @@ import { silentLog } from '../../src/base/log.ts'
 import { Block, codecs } from '../../src/core/block.ts'
 import { limits } from '../../src/core/limits.ts'
 import type { PeerId } from '../../src/core/peer.ts'
-import { chooseHolders } from '../../src/replicas/choose.ts'
+import { chooseHolders, isEven } from '../../src/replicas/choose.ts'
 import { ClusterTime } from '../../src/replicas/cluster-time.ts'
 import { hear, newDriven } from '../../src/replicas/driven.ts'
 import { type DriverDeps, DriverWorker } from '../../src/replicas/driver.ts'
@@ -66,6 +66,21 @@ test('fewer copies are the beginning of more', () => {
       assert.deepEqual(chooseHolders(walk, copies), chooseHolders(walk, copies + 1).slice(0, copies))
     }),
   )
+})
+
+test('holders that are spread evenly over the zones are the same whether the walk goes on or not', () => {
+  fc.assert(
+    fc.property(walkArb, fc.integer({ min: 1, max: 8 }), fc.integer({ min: 1, max: 5 }), (walk, length, copies) => {
+      const chosen = chooseHolders(walk.slice(0, length), copies)
+      const zoneOf = (peer: PeerId) => walk.find((one) => one.peer === peer)!.zone
+      const zones = walk.map(({ zone }) => zone)
+      if (chosen.length === copies && isEven(chosen.map(zoneOf), zones))
+        assert.deepEqual(chosen, chooseHolders(walk, copies))
+    }),
+    { numRuns: 1_000 },
+  )
+  assert.ok(isEven(['x', 'y', 'x'], ['x', 'y']))
+  assert.ok(!isEven(['x', 'x'], ['x', 'y']))
 })
 
 const situationArb: fc.Arbitrary<Situation & { held: Set<PeerId> }> = fc
@@ -343,6 +358,10 @@ test('the time of the cluster is that of its middle clock', () => {
   time.heard('B' as PeerId, clock.nowMs() - dayMs)
   time.heard('C' as PeerId, clock.nowMs() - dayMs)
   assert.equal(time.nowMs(), clock.nowMs() - dayMs, 'its own clock is the one that is off')
+  assert.equal(time.isHeard, true)
+  clock.jumpWall(dayMs)
+  assert.equal(time.isHeard, false, 'what was heard before it jumped says nothing')
+  assert.equal(time.nowMs(), clock.nowMs())
 })
 
 test('a driver forgets a pin whose record has gone to others', () => {

@@ -89,6 +89,25 @@ test('a member that is away for a night is waited for; one that stays away is re
   assert.deepEqual(having.filter((name) => name !== 'A').sort(), holders.filter((name) => name !== 'A').sort())
 })
 
+test('what is pinned while a member is away does not wait for it; it gets its copy when it is back', async () => {
+  for (const place of [0, 1, 2]) {
+    await using world = await World.of(names)
+    const dag = world.dag()
+    const walk = world.walk(dag)
+    const away = walk[place]!
+    const others = walk.filter((name) => name !== away)
+    world.away(away)
+    await world.pin(others[0]!, dag)
+    await world.rest()
+    assert.equal((await world.status(dag))?.held, 3)
+    assert.deepEqual(world.named(dag), others.slice(0, 3).sort())
+    world.back(away)
+    await world.rest(2 * hourMs)
+    assert.deepEqual(world.named(dag), walk.slice(0, 3).sort())
+    assert.equal((await world.status(dag))?.held, 3)
+  }
+})
+
 test('who is cut off from most of the members names nobody', async () => {
   await using world = await World.of(names)
   const { dag, holders } = await held(world)

@@ -2,7 +2,7 @@
 // written over that. And of those who had no room one after the other is asked again, not one in each round.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { systemClock } from '../../src/base/clock.ts'
+import { type Clock, systemClock } from '../../src/base/clock.ts'
 import { silentLog } from '../../src/base/log.ts'
 import { partitionOf } from '../../src/core/keyspace.ts'
 import type { Member } from '../../src/core/member.ts'
@@ -74,13 +74,72 @@ test('when a member that was hoped to have room again has none, the pin is looke
 })
 
 test('who was told to let go is named only when it has said anew that it holds', async () => {
+  const peers = ['A', 'B'] as PeerId[]
+  const asked: PeerId[] = []
+  const answer = (peer: PeerId) => {
+    asked.push(peer)
+    return 'held'
+  }
+  const { driver, key, named } = driverOf({ zones: { A: '', B: '' }, clock: systemClock, answer })
+  const { signal } = new AbortController()
+  const step = async () => {
+    driver.doubt(key)
+    await driver.step(signal)
+  }
+  await step()
+  const driven = driver.get(key)!
+  driven.released = new Set(peers)
+  for (const peer of peers) driven.said.set(peer, { ...driven.said.get(peer)!, atMs: Number.NEGATIVE_INFINITY })
+  named.length = 0
+  asked.length = 0
+  await step()
+  assert.deepEqual([asked.sort(), named], [peers, []])
+  await step()
+  assert.deepEqual(named, [peers])
+})
+
+test('the one member that has room again is found, however many before it have none', async () => {
+  const shed = [...'CDEFGHJKMNPQRSTUVWXYZ'] as PeerId[]
+  const zones = { A: 'house', B: 'house', ...Object.fromEntries(shed.map((peer) => [peer, 'shed'])) }
+  const clock = new VirtualClock()
+  let roomAt: PeerId | undefined
+  const answer = (peer: PeerId) => (peer === roomAt || !shed.includes(peer) ? 'held' : 'full')
+  const { driver, walk, named } = driverOf({ zones, clock, answer, isFollowed: true })
+  const { signal } = new AbortController()
+  const runUntil = async (endMs: number) => {
+    while (clock.monotonicMs() < endMs) {
+      const result = await driver.step(signal)
+      if (result.next === 'later') await clock.advance(result.delayMs)
+    }
+  }
+  await runUntil(times.pinsUnsettledMostMs)
+  assert.deepEqual(named.at(-1), ['A', 'B'])
+  roomAt = walk.findLast((peer) => shed.includes(peer))
+  await runUntil(3 * times.pinsConfirmedMs)
+  assert.ok(roomAt && named.at(-1)?.includes(roomAt))
+})
+
+interface DriverOptions {
+  /** Of every member. */
+  zones: Record<string, string>
+  clock: Clock
+  /** What a member says when it is asked to hold. */
+  answer: (peer: PeerId) => string
+  /** Whether what is written is heard of, as it should be. */
+  isFollowed?: boolean
+}
+
+/** A driver that sees everybody, and has one pin, of two copies. */
+function driverOf({ zones, clock, answer, isFollowed = false }: DriverOptions) {
   const { root } = dagOf({ leaves: 1 })
   const key = pinKey(root)
-  const peers = ['A', 'B'] as PeerId[]
-  const members = peers.map((peer) => ({ peer, incarnation: 1, state: 'joined', zone: '', capacity: 1e9 }) as Member)
+  const members = Object.entries(zones).map(
+    ([peer, zone]) => ({ peer, incarnation: 1, state: 'joined', zone, capacity: 1e9 }) as Member,
+  )
   const view = viewOf(members)
+  const walk = ringOf(view).owners(partitionOf(key), members.length)
   const membership = {
-    self: ringOf(view).owners(partitionOf(key), 1)[0],
+    self: walk[0],
     members: () => members,
     member: (peer: PeerId) => members.find((member) => member.peer === peer),
     view: () => view,
@@ -97,38 +156,24 @@ test('who was told to let go is named only when it has said anew that it holds',
     isDeaf: no,
     asked() {},
   }
-  const asked: PeerId[] = []
-  const ask = async (peer: PeerId) => {
-    asked.push(peer)
-    return { progress: [{ state: 'held', doneBytes: 1 }] }
-  }
   const named: (readonly PeerId[])[] = []
-  const put = async (_key: string, value: Uint8Array) => named.push(decodePin(value).holders)
+  const put = async (_key: string, value: Uint8Array) => {
+    named.push(decodePin(value).holders)
+    if (isFollowed) follow(value)
+  }
   const parts = {
     membership,
     presence,
-    peers: { ask },
+    peers: { ask: async (peer: PeerId) => ({ progress: [{ state: answer(peer), doneBytes: 1 }] }) },
     records: { put },
-    clock: systemClock,
+    clock,
     time: { isHeard: true, nowMs: () => 0 },
+    log: silentLog,
   }
-  const driver = new DriverWorker({ ...parts, log: silentLog } as unknown as DriverDeps, { recordCopies: 3 })
+  const driver = new DriverWorker(parts as unknown as DriverDeps, { recordCopies: 3 })
   const wish = { id: 'w', by: 'A' as PeerId, copies: 2, elsewhere: false }
   const pin: Pin = { cid: root.toString(), sizeBytes: 1, wishes: [wish], ended: [], holders: [] }
-  const { signal } = new AbortController()
-  const step = async () => {
-    driver.doubt(key)
-    await driver.step(signal)
-  }
-  driver.follow({ key, siblings: [{ value: encodePin(pin) }], context: 'one' })
-  await step()
-  const driven = driver.get(key)!
-  driven.released = new Set(peers)
-  for (const peer of peers) driven.said.set(peer, { ...driven.said.get(peer)!, atMs: Number.NEGATIVE_INFINITY })
-  named.length = 0
-  asked.length = 0
-  await step()
-  assert.deepEqual([asked.sort(), named], [peers, []])
-  await step()
-  assert.deepEqual(named, [peers])
-})
+  const follow = (value: Uint8Array) => driver.follow({ key, siblings: [{ value }], context: String(named.length) })
+  follow(encodePin(pin))
+  return { driver, key, walk, named }
+}

@@ -6,15 +6,16 @@ import { silentLog } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
 import { WorkerLoop } from '../../src/base/worker.ts'
 import { type Block, CoreError } from '../../src/core/block.ts'
+import { partitionOf } from '../../src/core/keyspace.ts'
 import type { Liveness, Member, View } from '../../src/core/member.ts'
 import type { PeerId } from '../../src/core/peer.ts'
 import type { AnswerCall, Calls, Membership } from '../../src/core/ports.ts'
 import { type Exchange, openExchange } from '../../src/exchange/exchange.ts'
 import { measureDag } from '../../src/files/dag.ts'
 import { linksOf } from '../../src/files/links.ts'
-import { viewOf } from '../../src/placement/ring.ts'
+import { ringOf, viewOf } from '../../src/placement/ring.ts'
 import { decodeAnswer, decodeRequest, encodeAnswer, encodeRequest, type Request } from '../../src/replicas/messages.ts'
-import { decodePin, pinOf } from '../../src/replicas/pin.ts'
+import { decodePin, pinKey, pinOf } from '../../src/replicas/pin.ts'
 import { openReplicas } from '../../src/replicas/replicas.ts'
 import type { PinRecord, PinRecords, PinStatus, Replicas, ReplicasOptions } from '../../src/replicas/words.ts'
 import { nameOf } from '../../src/store/catalog.ts'
@@ -196,6 +197,11 @@ export class World implements AsyncDisposable {
 
   named(dag: Dag): string[] {
     return [...(this.records.pins().find(({ cid }) => cid === dag.root.toString())?.holders ?? [])]
+  }
+
+  /** All members in the ring's order for it. */
+  walk(dag: Dag): string[] {
+    return [...ringOf(this.#view).owners(partitionOf(pinKey(dag.root)), this.#members.size)]
   }
 
   run<T>(promise: Promise<T>): Promise<T> {
