@@ -416,7 +416,7 @@ export const limits = {
   pinsCarried: 256,
   /** Bytes of records of pins in one message: half of a call, so that one of the largest may come on top. */
   pinsCarriedBytes: 1 * MiB,
-  /** Blocks in one audit, and as many again of those that were not proven before. */
+  /** Blocks in one audit. At most half are of pins that were not proven before. */
   pinsAudited: 16,
   /** Audits in a row that a holder may fail before another is named instead, or not answer before that counts as failing. */
   auditsFailedMax: 3,

@@ -62,15 +62,18 @@ export class AuditWorker implements Worker {
       }
     for (const peer of this.#unanswered.keys()) if (!byPeer.has(peer)) this.#unanswered.delete(peer)
     // Of everybody something, and of those that failed something of that besides.
-    for (const [peer, { all, doubted }] of byPeer)
-      await this.#audit(peer, [...new Set([...this.#some(doubted), ...this.#some(all)])], signal)
+    for (const [peer, { all, doubted }] of byPeer) {
+      const again = this.#some(doubted, limits.pinsAudited / 2)
+      const others = this.#some(all, limits.pinsAudited - again.length)
+      await this.#audit(peer, [...new Set([...again, ...others])], signal)
+    }
     return { next: 'later', delayMs: times.auditEveryMs * (0.75 + 0.5 * random.unit()) }
   }
 
-  /** All of a short list, or some of a long one by chance. */
-  #some(list: readonly Driven[]): readonly Driven[] {
-    if (list.length <= limits.pinsAudited) return list
-    return Array.from({ length: limits.pinsAudited }, () => list[Math.floor(this.#deps.random.unit() * list.length)]!)
+  /** All of a short list, or so many of a long one by chance. */
+  #some(list: readonly Driven[], most: number): readonly Driven[] {
+    if (list.length <= most) return list
+    return Array.from({ length: most }, () => list[Math.floor(this.#deps.random.unit() * list.length)]!)
   }
 
   // What this peer cannot read itself it does not hold, and that is seldom all.

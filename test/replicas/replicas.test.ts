@@ -387,6 +387,24 @@ test('of a holder that deletes what it accepted everything is found out, not the
   assert.equal(naming(), world.peer('D').replicas.summary().driven)
 })
 
+test('a holder that could prove nothing and now can counts again, for all that it holds', async () => {
+  await using world = await World.of(['A', 'B', 'C'])
+  const pins = Array.from({ length: 120 }, () => world.dag(1, 100))
+  for (const dag of pins) await world.pin('A', dag)
+  await world.rest(5 * 60_000)
+  const short = async () => {
+    let count = 0
+    for (const dag of pins) if ((await world.status(dag))?.held !== 3) count++
+    return count
+  }
+  world.peer('C').lies = true
+  await world.rest(hourMs)
+  assert.equal(await short(), pins.length - world.peer('C').replicas.summary().driven)
+  world.peer('C').lies = false
+  await world.rest(hourMs)
+  assert.equal(await short(), 0)
+})
+
 test('a holder whose disk lost blocks gets them again', async () => {
   await using world = await World.of(names)
   const { dag, holders } = await held(world)
