@@ -18,7 +18,7 @@ import { type HolderWorker, mayDrop } from './holder.ts'
 import type { Held, Holdings } from './holdings.ts'
 import type { Told } from './messages.ts'
 import { cidOfKey, decodePinOf, encodePin, mergePins, type Pin, pinKey, pinOf } from './pin.ts'
-import { allHaveWhatIsHere, allProve, type ProofDeps } from './proof.ts'
+import { allProve, type ProofDeps } from './proof.ts'
 import { askDrivers, type TellingDeps } from './telling.ts'
 import type { PinRecords } from './words.ts'
 
@@ -131,7 +131,7 @@ export class KeeperWorker implements Worker {
   async #isProven(pin: Pin, told: Told | undefined, signal: AbortSignal | undefined): Promise<boolean> {
     if (pin.wishes.length === 0) return true
     const others = pin.holders.filter((peer) => peer !== this.#deps.membership.self)
-    return told?.enough === true && (await allProve(this.#deps, CID.parse(pin.cid), others, signal))
+    return told?.enough === true && (await allProve(this.#deps, CID.parse(pin.cid), others, { signal }))
   }
 
   // What has been proven once is safe for as long as leaving takes. What is held whole is released by whoever drives it.
@@ -167,7 +167,7 @@ export class KeeperWorker implements Worker {
     if (others.some(({ state }) => state !== 'failing' && state !== 'full')) return false
     const stay = others.filter(({ peer }) => membership.member(peer)?.state === 'joined')
     const trying = stay.flatMap(({ peer, state }) => (state === 'failing' ? [peer] : []))
-    return await allHaveWhatIsHere(this.#deps, cidOfKey(key), trying, signal)
+    return await allProve(this.#deps, cidOfKey(key), trying, { whole: true, signal })
   }
 
   async #notePresence(): Promise<void> {

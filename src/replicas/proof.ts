@@ -2,6 +2,7 @@
 // disks may have lost everything since. Each must hash a new nonce with blocks that are read here, all of a small content and
 // a few of a large one, taken by chance. Who has lost much is found out; a single block that has rotted may not be.
 import type { CID } from 'multiformats/cid'
+import type { Abortable } from '../base/abort.ts'
 import { sentenceOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
@@ -26,28 +27,21 @@ export function proofOf(nonce: Uint8Array, bytes: Uint8Array): Uint8Array {
   return sha256(Buffer.concat([nonce, bytes]))
 }
 
-/** True if there is somebody to ask and everybody who is asked proves it now. */
+/**
+ * True if there is somebody to ask and everybody who is asked proves it now: for as many blocks as one audit takes, or for
+ * every block that can be read here.
+ */
 export async function allProve(
   deps: ProofDeps,
   root: CID,
   members: readonly PeerId[],
-  signal: AbortSignal | undefined,
+  { whole = false, signal }: Abortable & { whole?: boolean },
 ): Promise<boolean> {
   if (members.length === 0) return false
-  const { value: blocks = [] } = await blocksHere(deps, root, signal).next()
-  return await eachProves(deps, members, blocks, signal)
-}
-
-/** True if there is somebody to ask and everybody who is asked proves now to have every block that can be read here. */
-export async function allHaveWhatIsHere(
-  deps: ProofDeps,
-  root: CID,
-  members: readonly PeerId[],
-  signal: AbortSignal | undefined,
-): Promise<boolean> {
-  if (members.length === 0) return false
-  for await (const blocks of blocksHere(deps, root, signal))
+  for await (const blocks of blocksHere(deps, root, signal)) {
     if (!(await eachProves(deps, members, blocks, signal))) return false
+    if (!whole) break
+  }
   return true
 }
 
