@@ -177,6 +177,14 @@ export function endOf({ wishes }: Pick<Pin, 'wishes'>): number | undefined {
   return wishes.length === 0 ? undefined : endMs
 }
 
+/** When the first wish ends; infinity if none does. */
+export function firstEndOf({ wishes }: Pick<Pin, 'wishes'>): number {
+  return wishes.reduce(
+    (first, { expiresMs = Number.POSITIVE_INFINITY }) => Math.min(first, expiresMs),
+    Number.POSITIVE_INFINITY,
+  )
+}
+
 function uniqueById<T extends { id: string }>(items: readonly T[]): T[] {
   const byId = new Map(items.map((item) => [item.id, item]))
   return [...byId.values()].sort((a, b) => (a.id < b.id ? -1 : 1))

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { sleep } from '../../src/base/clock.ts'
 import { limits } from '../../src/core/limits.ts'
 import type { PeerId } from '../../src/core/peer.ts'
+import { times } from '../../src/core/times.ts'
 import { RecordsError } from '../../src/records/errors.ts'
 import { encodePin, pinKey } from '../../src/replicas/pin.ts'
 import { type Dag, leafOf, nodeOf } from '../exchange/dags.ts'
@@ -321,11 +322,15 @@ test('unpinned while it is being copied, it stops there', async () => {
 test('a pin ends when its time is over, whatever one clock says', async () => {
   await using world = await World.of(names)
   const dag = world.dag()
-  await world.pin('A', dag, { expiresMs: world.clock.nowMs() + hourMs })
+  const endsMs = world.clock.nowMs() + hourMs
+  await world.pin('A', dag, { expiresMs: endsMs })
   await world.rest(hourMs / 2)
   assert.equal((await world.status(dag))?.held, 3)
-  await world.rest(2 * hourMs)
+  await world.rest(endsMs - world.clock.nowMs() - 1)
+  assert.equal((await world.status(dag))?.held, 3)
+  await world.rest(2 * times.pinsPollMs)
   assert.equal(await world.status(dag), undefined)
+  await world.rest(5 * 60_000)
   assert.deepEqual(await world.holders(dag), [])
 })
 
