@@ -135,6 +135,22 @@ test('a member that leaves hands off first, and is empty then', async () => {
   assert.equal(world.peer(leaver).store.pins.get(dag.root), undefined)
 })
 
+test('a member that does not answer when it is taken off a pin leaves soon after it answers again', async () => {
+  await using world = await World.of(names)
+  const { dag, holders } = await held(world)
+  const leaver = holders.find((name) => name !== 'A')!
+  const { network, replicas } = world.peer(leaver)
+  network.refuses = true
+  world.set(leaver, { state: 'leaving' })
+  await world.rest()
+  assert.ok(!world.named(dag).includes(leaver))
+  assert.equal(replicas.drained(), false)
+  network.refuses = false
+  await world.rest(2 * times.proofAgainMs)
+  assert.ok(replicas.drained())
+  assert.equal((await world.status(dag))?.held, 3)
+})
+
 test('who pinned something does not leave before others have it', async () => {
   await using world = new World()
   await world.join('A', { capacity: 0, bytesPerSecond: 5_000 })
