@@ -313,6 +313,20 @@ test('a driver that writes while somebody unpins does not bring the pin back', a
   assert.deepEqual(await world.holders(dag), [])
 })
 
+test('whoever pins what is pinned already hears who holds it, and for what is new nobody is blamed', async () => {
+  await using world = await World.of(names)
+  const fresh = await world.pin('B', world.dag(4))
+  assert.deepEqual([fresh.held, fresh.state, fresh.why], [0, 'copying', undefined])
+  const { dag, holders } = await held(world)
+  for (const name of [holders[0]!, names.find((name) => !holders.includes(name))!]) {
+    const { held, state, why, places } = await world.pin(name, dag, { copies: 2 })
+    assert.deepEqual([held, state, why], [3, 'held', undefined])
+    assert.deepEqual(places.map(({ peer }) => peer).sort(), [...holders].sort())
+  }
+  const more = await world.pin('C', dag, { copies: 4 })
+  assert.deepEqual([more.copies, more.state], [4, 'copying'])
+})
+
 test('a pin that comes after an unpin stands', async () => {
   await using world = await World.of(names)
   const { dag } = await held(world)
