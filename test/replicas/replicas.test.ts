@@ -327,6 +327,19 @@ test('whoever pins what is pinned already hears who holds it, and for what is ne
   assert.deepEqual([more.copies, more.state], [4, 'copying'])
 })
 
+test('who could give its copy to nobody and pins it again may hold it', async () => {
+  await using world = new World()
+  await world.join('A')
+  for (const name of ['B', 'C']) await world.join(name, { capacity: 0 })
+  const dag = world.dag()
+  await world.pin('A', dag, { copies: 1, elsewhere: true })
+  await world.rest()
+  assert.equal((await world.status(dag))?.held, 0)
+  await world.pin('A', dag, { copies: 1 })
+  await world.rest()
+  assert.deepEqual([(await world.status(dag))?.held, await world.holders(dag)], [1, ['A']])
+})
+
 test('a pin that comes after an unpin stands', async () => {
   await using world = await World.of(names)
   const { dag } = await held(world)
