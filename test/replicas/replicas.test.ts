@@ -840,6 +840,29 @@ test('a member that is alive and answers nothing about pins is passed over; one 
   assert.deepEqual(world.named(dag), holders)
 })
 
+test('who did not answer as it went away and as it came back is asked for new pins at once', async () => {
+  await using world = await World.of(['A', 'B', 'C'])
+  const { network } = world.peer('B')
+  // Enough that both others drive some before and after.
+  const [before, after] = [
+    [3, 4, 5, 6, 7, 8],
+    [9, 10, 11, 12, 13, 14],
+  ].map((sizes) => sizes.map((size) => world.dag(size)))
+  network.refuses = true
+  for (const dag of before!) await world.pin('A', dag)
+  await world.rest(5_000)
+  world.away('B')
+  await world.rest(5 * 60_000)
+  for (const dag of before!)
+    assert.match((await world.status(dag, 'A'))?.why ?? '', /of the 3 members that can hold it only 2 answer now/)
+  world.set('B', { liveness: 'alive', incarnation: 2 })
+  await world.rest(5_000)
+  network.refuses = false
+  for (const dag of after!) await world.pin('A', dag)
+  await world.rest(2 * 60_000)
+  for (const dag of [...before!, ...after!]) assert.equal((await world.status(dag))?.held, 3)
+})
+
 test('content that is larger than what any member gives is said to be so', async () => {
   await using world = new World()
   for (const name of ['A', 'B']) await world.join(name, { capacity: 2_000 })
