@@ -86,7 +86,8 @@ export class LocalPeer implements Api.Peer {
   }
 
   add(source: string | AsyncIterable<Uint8Array>, options: Api.AddOptions = {}): Promise<Api.Added> {
-    const { onlyHash = false, pin = !onlyHash, onProgress } = options
+    const { onlyHash = false, onProgress } = options
+    const pin = !onlyHash && (options.pin ?? true)
     return this.#operations.run(options, async (signal) => {
       const { store, home } = this.#deps
       if (!pin && wishes(options)) throw new NodeError('REQUEST_INVALID', 'what is not pinned has no copies and no end')

@@ -22,6 +22,7 @@ import { Scrub } from '../store/scrub.ts'
 import { assemble, type Organs, type Ports } from './assemble.ts'
 import { runWorkers } from './cluster.ts'
 import type { Config } from './config.ts'
+import { noticeCopy } from './copied.ts'
 import type { Home } from './home.ts'
 import { removable } from './reserve.ts'
 import { rootsOf } from './roots.ts'
@@ -63,6 +64,7 @@ export async function openOnline(deps: OnlineDeps, config: Config): Promise<Onli
   const host = scope.use(
     await openHost({ clock, random, log, datastore: store.table('libp2p') }, hostOptions(config, identity, secret)),
   )
+  await noticeCopy({ home, log }, { home: store.table('home'), records: store.table('records') })
   const hubs = openHubs({ host, clock, log }, config)
   if (config.hub) scope.defer(await serveHubDoor(host.network, deps.hubPort))
   const collecting = new Collecting({ store, space: () => diskSpace(home.path), clock, log }, config)

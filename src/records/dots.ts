@@ -112,6 +112,11 @@ export class Dots {
   }
 }
 
+/** What is issued from the next opening on is another store's: this table is a copy, and the other one may have gone on. */
+export async function renewStore(table: Table): Promise<void> {
+  await table.write([{ delete: storeRow }, { delete: countRow }])
+}
+
 interface Counted {
   reserved: number
   losses: number

@@ -18,7 +18,7 @@ import type { ClusterTime } from './cluster-time.ts'
 import { type Driven, hear, isConfirmed, isWorthAsking, newDriven } from './driven.ts'
 import type { Progress } from './messages.ts'
 import type { Peers } from './peers.ts'
-import { copiesOf, elsewhereOf, encodePin, type Pin, pinOf, withoutWishes } from './pin.ts'
+import { copiesOf, elsewhereOf, encodePin, firstEndOf, type Pin, pinOf, withoutWishes } from './pin.ts'
 import { type Plan, planPin, type Standing } from './plan.ts'
 import type { Presence } from './presence.ts'
 import { addTo, carryOut, type Round } from './round.ts'
@@ -43,6 +43,8 @@ export class DriverWorker implements Worker {
   #due = new Set<string>()
   readonly #unsettled = new Set<string>()
   #sweptAtMs: number | undefined
+  /** When the first wish ends of those whose end has not been noticed, as the cluster calls it. */
+  #nextEndMs = Number.POSITIVE_INFINITY
   #unsettledAtMs = Number.NEGATIVE_INFINITY
   /** Longer each time that nothing comes of it. */
   #unsettledEveryMs: number = times.pinsUnsettledMs
@@ -80,6 +82,7 @@ export class DriverWorker implements Worker {
     if (known && known.pin.wishes.length + pin.wishes.length > 0) known.released = new Set()
     if (known) Object.assign(known, { pin, context, isSplit, settledAtMs: undefined })
     else this.#pins.set(key, newDriven(key, { pin, context, isSplit }))
+    this.#nextEndMs = Math.min(this.#nextEndMs, firstEndOf(pin))
     this.doubt(key)
   }
 
@@ -194,6 +197,7 @@ export class DriverWorker implements Worker {
     await presence.update()
     this.#noticeMembers()
     const mayEnd = await this.#hearTime(signal)
+    this.#noticeEnds()
     const nowMs = clock.monotonicMs()
     if (this.#sweptAtMs === undefined || nowMs - this.#sweptAtMs >= times.pinsConfirmedMs) {
       this.#sweptAtMs = nowMs
@@ -225,6 +229,18 @@ export class DriverWorker implements Worker {
       })
     if (!time.isHeard) await abortable(Promise.all(others.slice(0, this.#recordCopies).map(ask)), signal)
     return presence.seesMost && (time.isHeard || others.length === 0)
+  }
+
+  // A pin that is held as it should be is looked at seldom, and what ends shall not stay until then.
+  #noticeEnds(): void {
+    const nowMs = this.#deps.time.nowMs()
+    if (nowMs < this.#nextEndMs) return
+    this.#nextEndMs = Number.POSITIVE_INFINITY
+    for (const { key, pin } of this.#pins.values()) {
+      const endMs = firstEndOf(pin)
+      if (endMs <= nowMs) this.#due.add(key)
+      else this.#nextEndMs = Math.min(this.#nextEndMs, endMs)
+    }
   }
 
   #decide(due: Iterable<string>, mayEnd: boolean): Round {

@@ -106,14 +106,18 @@ export class KeeperWorker implements Worker {
     const released = this.#toRelease
     this.#toRelease = new Map()
     await this.#check([...released], signal)
-    if (this.#checkedAtMs === undefined || nowMs - this.#checkedAtMs >= times.keeperEveryMs) {
+    const isLeaving = membership.member(membership.self)?.state === 'leaving'
+    // Who is taken off a pin at a moment when it does not answer is told by nobody, and leaving would wait for that.
+    const { everyMs, heardMs } = isLeaving
+      ? { everyMs: times.proofAgainMs, heardMs: times.proofAgainMs }
+      : { everyMs: times.keeperEveryMs, heardMs: times.pinsConfirmedMs }
+    if (this.#checkedAtMs === undefined || nowMs - this.#checkedAtMs >= everyMs) {
       this.#checkedAtMs = nowMs
       await this.#tellUntold(signal)
-      await this.#check(this.#doubtful(nowMs), signal)
+      await this.#check(this.#doubtful(nowMs - heardMs), signal)
     }
     await this.#notePresence()
     if (this.#toRelease.size > 0) return { next: 'now' }
-    const isLeaving = membership.member(membership.self)?.state === 'leaving'
     if (isLeaving) await this.#findSpare(signal)
     else this.#spare.clear()
     if (isLeaving) return { next: 'later', delayMs: times.pinsUnsettledMs }
@@ -177,12 +181,11 @@ export class KeeperWorker implements Worker {
     await this.#deps.table.write([{ put: seenRow, value: encode(nowMs) }])
   }
 
-  /** What is kept here, and what is held and nobody has asked for lately. */
-  #doubtful(nowMs: number): [key: string, askedAtMs: number | undefined][] {
+  /** What is kept here, and what is held and nobody has asked for since a moment. */
+  #doubtful(sinceMs: number): [key: string, askedAtMs: number | undefined][] {
     const { holdings } = this.#deps
     const keys = new Set(holdings.keptKeys())
-    for (const { key, askedAtMs } of holdings.all())
-      if (askedAtMs === undefined || nowMs - askedAtMs > times.pinsConfirmedMs) keys.add(key)
+    for (const { key, askedAtMs } of holdings.all()) if (askedAtMs === undefined || askedAtMs < sinceMs) keys.add(key)
     return [...keys].map((key) => [key, holdings.get(key)?.askedAtMs])
   }
 

@@ -143,10 +143,11 @@ export function withWish(pin: Pin | undefined, cid: CID, sizeBytes: number, wish
   return { ...before, sizeBytes: Math.max(before.sizeBytes, sizeBytes), wishes: uniqueById([...others, wish]) }
 }
 
-/** True if nothing is lost when `other` goes. */
+/** True if nothing is lost when `other` goes. Whoever wanted no copy and now asks for as many without saying so may have one. */
 function covers(wish: Wish, { by, copies, expiresMs, elsewhere }: Wish): boolean {
   const isLonger = wish.expiresMs === undefined || (expiresMs !== undefined && expiresMs <= wish.expiresMs)
-  return wish.by === by && wish.elsewhere === elsewhere && copies <= wish.copies && isLonger
+  const isSamePlace = wish.elsewhere === elsewhere || !wish.elsewhere
+  return wish.by === by && isSamePlace && copies <= wish.copies && isLonger
 }
 
 /** The pin after these of its wishes have ended. */
@@ -175,6 +176,14 @@ export function endOf({ wishes }: Pick<Pin, 'wishes'>): number | undefined {
     endMs = Math.max(endMs, expiresMs)
   }
   return wishes.length === 0 ? undefined : endMs
+}
+
+/** When the first wish ends; infinity if none does. */
+export function firstEndOf({ wishes }: Pick<Pin, 'wishes'>): number {
+  return wishes.reduce(
+    (first, { expiresMs = Number.POSITIVE_INFINITY }) => Math.min(first, expiresMs),
+    Number.POSITIVE_INFINITY,
+  )
 }
 
 function uniqueById<T extends { id: string }>(items: readonly T[]): T[] {

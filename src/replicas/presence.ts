@@ -42,6 +42,8 @@ export class Presence {
     const nowMs = Math.max(0, Math.round(this.#clock.nowMs()))
     for (const member of this.#membership.members()) {
       const { peer } = member
+      // Nobody expects an answer of one that is away: what it did before and does after are no row.
+      if (!this.isHere(member)) this.#deaf.delete(peer)
       const sinceMs = this.#awaySince.get(peer)
       if (this.isHere(member)) {
         if (sinceMs !== undefined) await this.#forget(peer)

@@ -21,14 +21,12 @@ import { ReplicasError } from './errors.ts'
 import { HolderWorker, progressOf } from './holder.ts'
 import { type Held, Holdings } from './holdings.ts'
 import { KeeperWorker } from './keeper.ts'
-import type { Told } from './messages.ts'
 import { Peers } from './peers.ts'
 import {
   copiesOf,
   decodePinOf,
   elsewhereOf,
   encodePin,
-  endOf,
   mergePins,
   type Pin,
   pinKey,
@@ -40,6 +38,7 @@ import {
 import { Presence } from './presence.ts'
 import { changedMembers, previewOf } from './preview.ts'
 import { act, answerCalls, type ServeDeps } from './serve.ts'
+import { statusOf } from './status.ts'
 import { askDrivers } from './telling.ts'
 import type {
   Change,
@@ -161,7 +160,7 @@ class OpenReplicas implements Replicas {
       const pin = withWish(pinOf(record), cid, sizeBytes, wish)
       await this.#parts.records.put(key, encodePin(pin), { context: record.context, signal })
       await holdings.told(telling).catch((error: unknown) => this.#parts.log.debug(sentenceOf(error)))
-      return this.#statusOf(pin, undefined)
+      return await this.#statusAfter(pin, signal)
     } catch (error) {
       // Who is told that it failed does not expect it to come true later, after somebody has unpinned the same.
       await holdings.unwish(telling).catch((failure: unknown) => {
@@ -227,7 +226,7 @@ class OpenReplicas implements Replicas {
     const key = pinKey(cid)
     const told = (await askDrivers(this.#parts, [key], { signal })).get(key)
     const pin = told ? decodePinOf(key, told.pin) : pinOf(await this.#parts.records.get(key, { signal }))
-    return pin && pin.wishes.length > 0 ? this.#statusOf(pin, told) : undefined
+    return pin && pin.wishes.length > 0 ? statusOf(this.#parts, pin, told) : undefined
   }
 
   async *list({ signal }: Abortable = {}): AsyncGenerator<PinStatus> {
@@ -244,7 +243,7 @@ class OpenReplicas implements Replicas {
       for (const entry of entries) {
         const known = told.get(entry.key)
         const pin = known ? decodePinOf(entry.key, known.pin) : pinOf(entry)
-        if (pin && pin.wishes.length > 0) yield this.#statusOf(pin, known)
+        if (pin && pin.wishes.length > 0) yield statusOf(this.#parts, pin, known)
       }
       if (next === undefined) break
       after = next
@@ -351,28 +350,15 @@ class OpenReplicas implements Replicas {
     return membership.member(membership.self)?.state === 'leaving'
   }
 
-  #statusOf(pin: Pin, told: Told | undefined): PinStatus {
-    const { membership, driver } = this.#parts
-    const copies = copiesOf(pin)
-    const placed = told?.places ?? pin.holders.map((peer) => ({ peer, state: 'asked' as const, doneBytes: 0 }))
-    const places = placed.map((place) => ({ ...place, zone: membership.member(place.peer)?.zone ?? '' }))
-    const held = places.filter(({ state }) => state === 'held').length
-    const full = new Set(places.flatMap(({ peer, state }) => (state === 'full' ? [peer] : [])))
-    const isMoving = places.some(({ state }) => state === 'fetching' || state === 'asked')
-    const fetched = places.filter(({ state }) => state === 'fetching').map(({ doneBytes }) => doneBytes)
-    const missing = Math.max(0, copies - held) * pin.sizeBytes
-    return {
-      cid: CID.parse(pin.cid),
-      copies,
-      held,
-      possible: driver.possibleFor(pin, full),
-      sizeBytes: pin.sizeBytes,
-      places,
-      state: held >= copies ? 'held' : isMoving || !told ? 'copying' : 'waiting',
-      why: told ? told.why : 'the member that looks after it does not answer now',
-      expiresMs: endOf(pin),
-      bytesToGo: Math.max(0, missing - fetched.reduce((sum, bytes) => sum + bytes, 0)),
-      bytesPerSecond: told?.bytesPerSecond ?? 0,
+  // Of what is new nobody has been asked yet. The wish stands by now, whatever comes of asking.
+  async #statusAfter(pin: Pin, signal: AbortSignal | undefined): Promise<PinStatus> {
+    if (pin.holders.length === 0) return { ...statusOf(this.#parts, pin, undefined), why: undefined }
+    const key = pinKey(CID.parse(pin.cid))
+    try {
+      const told = (await askDrivers(this.#parts, [key], { signal })).get(key)
+      return statusOf(this.#parts, told ? mergePins(decodePinOf(key, told.pin), pin) : pin, told)
+    } catch {
+      return statusOf(this.#parts, pin, undefined)
     }
   }
 

@@ -137,5 +137,12 @@ function whyNot(
   if (pin.sizeBytes > driver.largestRoom)
     return `it has ${formatSize(pin.sizeBytes)}, and no member gives more than ${formatSize(driver.largestRoom)}; add it in parts, or raise 'capacity' on some machines`
   if (full > 0) return `${full} ${full === 1 ? 'member has' : 'members have'} no room for it`
+  if (possible >= copies) {
+    const seen = plan.target.filter((peer) => presence.seesPeer(peer)).length
+    const missing = `only ${seen} ${seen === 1 ? 'answers' : 'answer'} now`
+    return seen < copies
+      ? `${copies} copies are wanted, and of the ${possible} members that can hold it ${missing}`
+      : undefined
+  }
   return `${copies} copies are wanted, and ${possible} ${possible === 1 ? 'member' : 'members'} can hold it; others follow when more join`
 }

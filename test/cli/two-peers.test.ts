@@ -152,6 +152,20 @@ test('stdin is a file like any other', async () => {
   assert.equal(old.lines[0]?.cid, 'Qmf412jQZiuVUtdgnB36FXFX7xg5V6KEbSJ4dpQuhkLyfD')
 })
 
+test('a hash alone needs no content in the store, and pins none that is there', async () => {
+  const home = program.path('hashing')
+  const hash = async (text: string) => {
+    const { code, stderr, lines } = await program.run(home, ['add', '--only-hash', '-'], Buffer.from(text))
+    assert.equal(code, 0, stderr)
+    return lines[0]?.cid
+  }
+  const there = await program.run(home, ['add', '--no-pin', '-'], Buffer.from('hello world'))
+  assert.equal(await hash('hello world'), there.lines[0]?.cid)
+  const elsewhere = String(await hash('goodbye'))
+  assert.deepEqual((await program.run(home, ['pin', 'ls'])).lines, [])
+  assert.equal((await program.run(home, ['cat', elsewhere])).code, 6)
+})
+
 test('a peer killed outright starts again with all it had, a second one in its home is refused', async () => {
   await anna.end('SIGKILL')
   anna = await program.start('anna')

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { sleep } from '../../src/base/clock.ts'
 import { limits } from '../../src/core/limits.ts'
 import type { PeerId } from '../../src/core/peer.ts'
+import { times } from '../../src/core/times.ts'
 import { RecordsError } from '../../src/records/errors.ts'
 import { encodePin, pinKey } from '../../src/replicas/pin.ts'
 import { type Dag, leafOf, nodeOf } from '../exchange/dags.ts'
@@ -132,6 +133,22 @@ test('a member that leaves hands off first, and is empty then', async () => {
   assert.ok(!world.named(dag).includes(leaver))
   assert.equal((await world.status(dag))?.held, 3)
   assert.equal(world.peer(leaver).store.pins.get(dag.root), undefined)
+})
+
+test('a member that does not answer when it is taken off a pin leaves soon after it answers again', async () => {
+  await using world = await World.of(names)
+  const { dag, holders } = await held(world)
+  const leaver = holders.find((name) => name !== 'A')!
+  const { network, replicas } = world.peer(leaver)
+  network.refuses = true
+  world.set(leaver, { state: 'leaving' })
+  await world.rest()
+  assert.ok(!world.named(dag).includes(leaver))
+  assert.equal(replicas.drained(), false)
+  network.refuses = false
+  await world.rest(2 * times.proofAgainMs)
+  assert.ok(replicas.drained())
+  assert.equal((await world.status(dag))?.held, 3)
 })
 
 test('who pinned something does not leave before others have it', async () => {
@@ -296,6 +313,33 @@ test('a driver that writes while somebody unpins does not bring the pin back', a
   assert.deepEqual(await world.holders(dag), [])
 })
 
+test('whoever pins what is pinned already hears who holds it, and for what is new nobody is blamed', async () => {
+  await using world = await World.of(names)
+  const fresh = await world.pin('B', world.dag(4))
+  assert.deepEqual([fresh.held, fresh.state, fresh.why], [0, 'copying', undefined])
+  const { dag, holders } = await held(world)
+  for (const name of [holders[0]!, names.find((name) => !holders.includes(name))!]) {
+    const { held, state, why, places } = await world.pin(name, dag, { copies: 2 })
+    assert.deepEqual([held, state, why], [3, 'held', undefined])
+    assert.deepEqual(places.map(({ peer }) => peer).sort(), [...holders].sort())
+  }
+  const more = await world.pin('C', dag, { copies: 4 })
+  assert.deepEqual([more.copies, more.state], [4, 'copying'])
+})
+
+test('who could give its copy to nobody and pins it again may hold it', async () => {
+  await using world = new World()
+  await world.join('A')
+  for (const name of ['B', 'C']) await world.join(name, { capacity: 0 })
+  const dag = world.dag()
+  await world.pin('A', dag, { copies: 1, elsewhere: true })
+  await world.rest()
+  assert.equal((await world.status(dag))?.held, 0)
+  await world.pin('A', dag, { copies: 1 })
+  await world.rest()
+  assert.deepEqual([(await world.status(dag))?.held, await world.holders(dag)], [1, ['A']])
+})
+
 test('a pin that comes after an unpin stands', async () => {
   await using world = await World.of(names)
   const { dag } = await held(world)
@@ -321,11 +365,15 @@ test('unpinned while it is being copied, it stops there', async () => {
 test('a pin ends when its time is over, whatever one clock says', async () => {
   await using world = await World.of(names)
   const dag = world.dag()
-  await world.pin('A', dag, { expiresMs: world.clock.nowMs() + hourMs })
+  const endsMs = world.clock.nowMs() + hourMs
+  await world.pin('A', dag, { expiresMs: endsMs })
   await world.rest(hourMs / 2)
   assert.equal((await world.status(dag))?.held, 3)
-  await world.rest(2 * hourMs)
+  await world.rest(endsMs - world.clock.nowMs() - 1)
+  assert.equal((await world.status(dag))?.held, 3)
+  await world.rest(2 * times.pinsPollMs)
   assert.equal(await world.status(dag), undefined)
+  await world.rest(5 * 60_000)
   assert.deepEqual(await world.holders(dag), [])
 })
 
@@ -790,6 +838,29 @@ test('a member that is alive and answers nothing about pins is passed over; one 
   world.peer(deaf).network.refuses = false
   await world.rest(2 * hourMs)
   assert.deepEqual(world.named(dag), holders)
+})
+
+test('who did not answer as it went away and as it came back is asked for new pins at once', async () => {
+  await using world = await World.of(['A', 'B', 'C'])
+  const { network } = world.peer('B')
+  // Enough that both others drive some before and after.
+  const [before, after] = [
+    [3, 4, 5, 6, 7, 8],
+    [9, 10, 11, 12, 13, 14],
+  ].map((sizes) => sizes.map((size) => world.dag(size)))
+  network.refuses = true
+  for (const dag of before!) await world.pin('A', dag)
+  await world.rest(5_000)
+  world.away('B')
+  await world.rest(5 * 60_000)
+  for (const dag of before!)
+    assert.match((await world.status(dag, 'A'))?.why ?? '', /of the 3 members that can hold it only 2 answer now/)
+  world.set('B', { liveness: 'alive', incarnation: 2 })
+  await world.rest(5_000)
+  network.refuses = false
+  for (const dag of after!) await world.pin('A', dag)
+  await world.rest(2 * 60_000)
+  for (const dag of [...before!, ...after!]) assert.equal((await world.status(dag))?.held, 3)
 })
 
 test('content that is larger than what any member gives is said to be so', async () => {

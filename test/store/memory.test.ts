@@ -2,11 +2,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Block } from '../../src/core/block.ts'
+import { limits } from '../../src/core/limits.ts'
 import type { BlockFiles } from '../../src/store/block-files.ts'
 import { Catalog } from '../../src/store/catalog.ts'
 import { StoreError } from '../../src/store/errors.ts'
 import { memoryTable, openMemoryStore } from '../../src/store/memory.ts'
 import { MemoryDisk, openMemoryDisk } from '../../src/store/memory-disk.ts'
+import { Store } from '../../src/store/open.ts'
 import { StoreWriter } from '../../src/store/writer.ts'
 import { deps, node, putAll, raw } from './stores.ts'
 
@@ -239,4 +241,35 @@ test('a file that cannot be removed costs no block', async () => {
     assert.equal(entry?.kind, 'file')
     assert.ok(await files.read({ key: block.cid.multihash.bytes, fileId: entry.fileId }))
   }
+})
+
+test('copies in place of references, and references twice, take no more commits than new blocks', async () => {
+  const { environment, files } = openMemoryDisk(new MemoryDisk(), async () => {})
+  const catalog = new Catalog(environment, 'memory')
+  const reader = new Store(deps, catalog, files)
+  const blocks = Array.from({ length: limits.writeBlocksMax + 2_000 }, (_, index) => raw(`block ${index}`))
+  {
+    await using writer = new StoreWriter({ catalog, files, reader })
+    for (const block of blocks) {
+      const reference = { path: '/gone', offset: 0, length: block.bytes.byteLength, mtimeMs: 0 }
+      for (let twice = 0; twice < 2; twice++) await writer.putReference(block, reference)
+    }
+    await writer.flush()
+  }
+  // As after a collection: what is put is also touched.
+  catalog.generation++
+  let commits = 0
+  const counting = new Proxy(catalog, {
+    get(target, name: keyof Catalog) {
+      if (name === 'change') commits++
+      const value = target[name]
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
+  await using writer = new StoreWriter({ catalog: counting, files, reader })
+  for (const block of blocks) await writer.put(block)
+  await writer.flush()
+  assert.ok(commits < 20, `${commits} commits`)
+  for (const block of blocks)
+    assert.deepEqual(Buffer.from((await reader.get(block.cid)).bytes), Buffer.from(block.bytes))
 })
