@@ -72,15 +72,8 @@ export async function keep(keeper: Keeper, cid: CID, wish: KeepWish, { signal }:
   }
   const { dagBytes: sizeBytes } = await measureDag(keeper.store, cid, { signal })
   const { copies, expiresMs, offload: elsewhere } = wish
-  const pin = (elsewhere: boolean | undefined) => replicas.pin(cid, { copies, sizeBytes, expiresMs, elsewhere, signal })
-  try {
-    return { ...infoOf(await pin(elsewhere)), ...noteOf(keeper, wish, sizeBytes) }
-  } catch (error) {
-    if (!elsewhere || codeOf(error) !== 'COPIES_UNAVAILABLE') throw error
-    // Nobody else can have it, so it stays where it is.
-    await pin(false)
-    throw staying(cid, error)
-  }
+  const status = await replicas.pin(cid, { copies, sizeBytes, expiresMs, elsewhere, signal })
+  return { ...infoOf(status), ...noteOf(keeper, wish, sizeBytes) }
 }
 
 /**
@@ -123,13 +116,10 @@ async function handOver(
       await sleep(keeper.clock, times.pinWaitMs, signal)
     }
   } catch (error) {
-    throw codeOf(error) === 'COPIES_UNAVAILABLE' ? staying(cid, error) : error
+    if (codeOf(error) !== 'COPIES_UNAVAILABLE') throw error
+    const why = `${cid} stays here: ${sentenceOf(error)}`
+    throw new ReplicasError('COPIES_UNAVAILABLE', why, { retryable: true, cause: error })
   }
-}
-
-function staying(cid: CID, cause: unknown): ReplicasError {
-  const why = `${cid} stays here: ${sentenceOf(cause)}`
-  return new ReplicasError('COPIES_UNAVAILABLE', why, { retryable: true, cause })
 }
 
 function heldByOthers({ organs }: Keeper, { places }: PinStatus): number {

@@ -15,15 +15,12 @@ export class FakeReplicas implements Replicas {
   /** Answers to letting go, one after the other; then it works. */
   lettingGo: boolean[] = []
   used: (peer: PeerId) => Promise<number> = async () => 0
-  /** Thrown for a pin that shall be held by others alone. */
-  refusal: Error | undefined
   toHandOver = 0
   isDrained = true
   pinsHeld = 0
 
   async pin(cid: CID, { signal: _, ...options }: PinOptions): Promise<PinStatus> {
     this.asked.push({ what: 'pin', ...options })
-    if (this.refusal && options.elsewhere) throw this.refusal
     const status = pinStatus(cid, { copies: options.copies ?? 3, sizeBytes: options.sizeBytes })
     this.pins.set(String(cid), status)
     return status

@@ -165,14 +165,6 @@ test('what others cannot hold stays here, and the error says which it is', async
   assert.deepEqual(replicas.asked, [{ what: 'wait', count: 3 }])
 })
 
-test('what replicas refuse to hold elsewhere is pinned here instead', async () => {
-  replicas.refusal = new ReplicasError('COPIES_UNAVAILABLE', 'it is too much')
-  const expected = { code: 'COPIES_UNAVAILABLE', message: /stays here: it is too much/ }
-  await assert.rejects(keep(keeper(), cid, { offload: true }, {}), expected)
-  const elsewhere = replicas.asked.map(({ elsewhere }) => elsewhere)
-  assert.deepEqual(elsewhere, [true, false])
-})
-
 test('all pins of the cluster are listed, and what is kept here alone', async () => {
   const places = [place('b'), place('c', 'full', { why: 'no room' })]
   const status = statusOf(cid, { places, why: 'waiting for room', state: 'waiting', expiresMs: 0, bytesToGo: 7 })
