@@ -235,7 +235,7 @@ export const times = {
   sightMs: 20_000,
   /** A holder's word counts for so long before it is asked again. */
   pinsConfirmedMs: 3_600_000,
-  /** Who has answered nothing about pins for so long, though it is alive, is passed over for new ones. */
+  /** Who has been away, or has answered nothing about pins though it is alive, for so long is passed over for new ones. */
   pinsDeafMs: 30_000,
   /** A member without room, or that could not fetch, is asked again after this. */
   unfitMs: 600_000,

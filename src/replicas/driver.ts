@@ -352,8 +352,8 @@ export class DriverWorker implements Worker {
         (isFull && !isHoped) ||
         (isFailing && !isHoped) ||
         presence.isDeaf(peer, { hasCopy: isNamed }) ||
-        // Who may have a copy is waited for while it is away; for a new one others are there.
-        (!isNamed && !presence.seesPeer(peer)) ||
+        // Who may have a copy is waited for for long; for a new one others are there.
+        (!isNamed && presence.isMissed(peer)) ||
         (said?.failedAudits ?? 0) >= limits.auditsFailedMax,
     }
   }

@@ -97,6 +97,12 @@ export class Presence {
     return deaf.lastMs - deaf.sinceMs > (hasCopy ? this.#graceMs : times.pinsDeafMs)
   }
 
+  /** True for one that has been away for longer than a restart takes: nothing new waits for it. */
+  isMissed(peer: PeerId): boolean {
+    const sinceMs = this.#awaySince.get(peer)
+    return sinceMs !== undefined && this.#clock.nowMs() - sinceMs > times.pinsDeafMs
+  }
+
   /** Milliseconds until one that is away counts as gone; undefined if it is here. */
   goneInMs(peer: PeerId): number | undefined {
     const sinceMs = this.#awaySince.get(peer)

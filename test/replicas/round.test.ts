@@ -153,6 +153,7 @@ function driverOf({ zones, clock, answer, isFollowed = false }: DriverOptions) {
     isHere: yes,
     isGone: no,
     hasLeft: no,
+    isMissed: no,
     isDeaf: no,
     asked() {},
   }
