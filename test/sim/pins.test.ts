@@ -234,6 +234,8 @@ test('nothing pinned is lost while fewer holders than copies are gone at once', 
     lost(['d', 'p3', 'kept'], ['d', 'p1', 'wiped'], ['d', 'p3', 'released'], ['d', 'p2', 'wiped']),
     /gone meanwhile: p2/,
   )
+  finds(lost(['d', 'p1', 'given up'], ['d', 'p2', 'rotted']))
+  finds(lost(['d', 'p1', 'released'], ['d', 'p2', 'rotted']), /gone meanwhile: p2 \(rotted\)$/)
 })
 
 test('a status is true', () => {

@@ -196,7 +196,8 @@ export function falseAcknowledgements({
 
 /**
  * Content that somebody waited for until N had it is there at the end, if fewer than N of those that kept it lost it since
- * the last moment in which N did. Whoever has only read it, or has let go of it and not collected yet, keeps nothing.
+ * the last moment in which N did, or left while nobody had room for it. Whoever has only read it, or has let go of it and not
+ * collected yet, keeps nothing.
  */
 export function lostContent(history: PinHistory, { whole, wallMs }: PinEnding): Finding[] {
   return [...history.sizes.keys()].flatMap((dag) => {
@@ -213,7 +214,7 @@ export function lostContent(history: PinHistory, { whole, wallMs }: PinEnding): 
         if (change === 'kept') keepers.add(peer)
         else if (change !== 'gained') keepers.delete(peer)
         // Who has told that it holds it may have lost it before that was heard.
-        if (isMishap(change)) mishaps.push(`${peer} (${change})`)
+        if (isMishap(change) || change === 'given up') mishaps.push(`${peer} (${change})`)
         if (keepers.size >= copies) mishaps = []
       }
       if (mishaps.length >= copies) return []

@@ -34,9 +34,9 @@ export type Loss = 'wiped' | 'lost' | 'rotted' | 'left' | 'dropped'
 
 /**
  * `gained`: all of it is there. `kept`: and its root is pinned, so that it stays. `released`: it is there still, and may go
- * with the next collection.
+ * with the next collection. `given up`: so, by one that leaves, while nobody else had room for it.
  */
-type Change = 'gained' | 'kept' | 'released' | Loss
+type Change = 'gained' | 'kept' | 'released' | 'given up' | Loss
 
 /** One machine's disk and one content. */
 export interface Holding {

@@ -155,8 +155,9 @@ class PinRun {
     this.#options = options
     const content = new ContentMaker(fork(random))
     const isGone = (peer: SimulatedPeer<PinProgram>) => this.#faults.gone.has(peer)
+    const isLeaving = (peer: SimulatedPeer<PinProgram>) => this.#faults.leaving.has(peer)
     const isLost = ({ name }: SimulatedPeer<PinProgram>) => this.#faults.wiped.has(name)
-    this.#witness = new Witness({ cluster, history, isGone, isLost }, { graceMs })
+    this.#witness = new Witness({ cluster, history, isGone, isLeaving, isLost }, { graceMs })
     const witness = this.#witness
     this.#workload = new PinWorkload({ cluster, history, random: fork(random), content, witness })
     const more = damagesOf({ cluster, history, random: fork(random), witness, faults: () => this.#faults })

@@ -15,6 +15,8 @@ export interface WitnessDeps {
   isLost: (peer: Peer) => boolean
   /** Machines that are not members any more. */
   isGone: (peer: Peer) => boolean
+  /** Machines that are about to leave. */
+  isLeaving: (peer: Peer) => boolean
 }
 
 export interface WitnessOptions {
@@ -132,7 +134,18 @@ export class Witness {
     if (keeps) keepers.add(peer)
     else keepers.delete(peer)
     // Whoever has lost it has been noted for that.
-    if (has) this.#deps.history.changed(name, peer.name, keeps ? 'kept' : 'released')
+    if (!has) return
+    const isGivenUp = this.#deps.isLeaving(peer) && !this.#isRoomFor(name)
+    this.#deps.history.changed(name, peer.name, keeps ? 'kept' : isGivenUp ? 'given up' : 'released')
+  }
+
+  /** True if a machine that runs, stays and does not keep it has room for it. */
+  #isRoomFor(name: string): boolean {
+    const { history, isGone, isLeaving } = this.#deps
+    return [...this.#inspected].some(([peer, { heldBytes, reservedBytes, capacity }]) => {
+      if (isGone(peer) || isLeaving(peer) || this.#keepers.get(name)!.has(peer)) return false
+      return capacity - heldBytes - reservedBytes >= history.sizes.get(name)!
+    })
   }
 
   #lossOf(peer: Peer, before: BlockDisk, spoiled: Peer | undefined): Loss {
