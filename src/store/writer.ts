@@ -56,9 +56,12 @@ export class StoreWriter implements BlockWriter {
   }
 
   async put(block: Block, options: Abortable = {}): Promise<void> {
-    if (await this.#has(block, { mayRefer: false }, options)) return
+    const which = { mayRefer: false }
+    if (await this.#has(block, which, options)) return
     if (this.#full()) await this.#room(options)
     const key = block.cid.multihash.bytes
+    // Somebody else may have put the same meanwhile.
+    if (this.#isComing(nameOf(key), which)) return
     const sizeBytes = block.bytes.byteLength
     this.#underwayBytes += sizeBytes
     this.#underwayBlocks++
@@ -67,10 +70,13 @@ export class StoreWriter implements BlockWriter {
   }
 
   async putReference(block: Block, reference: BlockReference, options: Abortable = {}): Promise<void> {
-    if (await this.#has(block, { mayRefer: true }, options)) return
+    const which = { mayRefer: true }
+    if (await this.#has(block, which, options)) return
     if (this.#full()) await this.#room(options)
+    const key = block.cid.multihash.bytes
+    if (this.#isComing(nameOf(key), which)) return
     this.#underwayBlocks++
-    this.#keep({ kind: 'reference', key: block.cid.multihash.bytes, reference }, 0)
+    this.#keep({ kind: 'reference', key, reference }, 0)
   }
 
   touch(cid: CID): boolean {

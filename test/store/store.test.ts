@@ -129,6 +129,18 @@ test('what turns out to have rotted while it is kept from a collection is writte
     assert.deepEqual((await store.get(block.cid)).bytes, block.bytes)
   }))
 
+test('a block that is put twice at once is written once', () =>
+  withStore(async (store, directory) => {
+    const block = raw(randomBytes(200_000))
+    using lease = store.lease('test')
+    await using writer = store.writer(lease)
+    await Promise.all([writer.put(block), writer.put(block)])
+    await writer.flush()
+    assert.ok(await onlyBlock(directory))
+    const [shard = ''] = await readdir(join(directory, 'blocks'))
+    assert.equal((await readdir(join(directory, 'blocks', shard))).length, 1)
+  }))
+
 both('what was touched twice is collected once its lease has ended', ({ withStore }) =>
   withStore(async (store) => {
     const block = raw(randomBytes(200_000))
