@@ -59,6 +59,8 @@ export class StoreWriter implements BlockWriter {
     const which = { mayRefer: false }
     if (await this.#has(block, which, options)) return
     if (this.#full()) await this.#room(options)
+    // It may have ended meanwhile, and nobody commits any more.
+    this.#throwFailure()
     const key = block.cid.multihash.bytes
     // Somebody else may have put the same meanwhile.
     if (this.#isComing(nameOf(key), which)) return
@@ -73,6 +75,7 @@ export class StoreWriter implements BlockWriter {
     const which = { mayRefer: true }
     if (await this.#has(block, which, options)) return
     if (this.#full()) await this.#room(options)
+    this.#throwFailure()
     const key = block.cid.multihash.bytes
     if (this.#isComing(nameOf(key), which)) return
     this.#underwayBlocks++

@@ -141,6 +141,24 @@ test('a block that is put twice at once is written once', () =>
     assert.equal((await readdir(join(directory, 'blocks', shard))).length, 1)
   }))
 
+test('a put that is under way when its writer ends says so, and leaves no file', () =>
+  withStore(async (store, directory) => {
+    const [fresh, rotten] = [raw(randomBytes(200_000)), raw(randomBytes(200_000))]
+    await putAll(store, [rotten])
+    await rotOnlyBlock(directory)
+    using lease = store.lease('test')
+    const writer = store.writer(lease)
+    const puts = Promise.allSettled([writer.put(fresh), writer.put(rotten)])
+    await writer[Symbol.asyncDispose]()
+    assert.deepEqual(
+      (await puts).map(({ status }) => status),
+      ['rejected', 'rejected'],
+    )
+    const shards = await readdir(join(directory, 'blocks'))
+    const names = await Promise.all(shards.map((shard) => readdir(join(directory, 'blocks', shard))))
+    assert.deepEqual(names.flat(), [])
+  }))
+
 both('what was touched twice is collected once its lease has ended', ({ withStore }) =>
   withStore(async (store) => {
     const block = raw(randomBytes(200_000))
