@@ -44,7 +44,9 @@ export class StoreWriter implements BlockWriter {
   #underwayBytes = 0
   #underwayBlocks = 0
   readonly #fileWrites = new Set<Promise<void>>()
+  /** Blocks whose files are being written, and those in commits that have not ended. */
   readonly #writing = new Set<string>()
+  readonly #committing = new Map<string, Kept>()
   #commits: Promise<void> = Promise.resolve()
   #failure: Error | undefined
   #onProgress = Promise.withResolvers<void>()
@@ -140,8 +142,8 @@ export class StoreWriter implements BlockWriter {
   /** True for bytes that this writer is writing or will write, or for a place where they are. */
   #isComing(name: string, { mayRefer }: { mayRefer: boolean }): boolean {
     if (this.#writing.has(name)) return true
-    const kept = this.#waiting.get(name)
-    return kept !== undefined && kept.kind !== 'touch' && (mayRefer || kept.kind !== 'reference')
+    const isIt = (kept: Kept | undefined) => kept && kept.kind !== 'touch' && (mayRefer || kept.kind !== 'reference')
+    return [this.#waiting.get(name), this.#committing.get(name)].some(isIt)
   }
 
   #full(): boolean {
@@ -204,8 +206,7 @@ export class StoreWriter implements BlockWriter {
     this.#waiting = new Map()
     this.#waitingBytes = 0
     this.#waitingFileBytes = 0
-    const names = new Set(batch.flatMap(({ kind, key }) => (kind === 'touch' ? [] : [nameOf(key)])))
-    for (const name of names) this.#writing.add(name)
+    for (const kept of batch) if (kept.kind !== 'touch') this.#committing.set(nameOf(kept.key), kept)
     this.#commits = this.#commits.then(async () => {
       const files = batch.filter((kept) => kept.kind === 'file')
       let unneeded: FileName[] = files
@@ -221,8 +222,12 @@ export class StoreWriter implements BlockWriter {
       // One that stays behind is an orphan, which a later sweep removes.
       await this.#files.remove(unneeded).catch(() => {})
       this.#files.settle(files)
-      for (const name of names) this.#writing.delete(name)
-      for (const kept of batch) if (kept.kind === 'touch') this.#catalog.letGo(nameOf(kept.key))
+      for (const kept of batch) {
+        const name = nameOf(kept.key)
+        if (kept.kind === 'touch') this.#catalog.letGo(name)
+        // The bytes of what was put as a reference may come in a later commit.
+        else if (this.#committing.get(name) === kept) this.#committing.delete(name)
+      }
       this.#moved()
     })
   }

@@ -159,6 +159,33 @@ test('a put that is under way when its writer ends says so, and leaves no file',
     assert.deepEqual(names.flat(), [])
   }))
 
+both('the bytes of a block that is being committed as a reference are written', ({ withStore }) =>
+  withStore(async (store) => {
+    const block = raw(randomBytes(200_000))
+    using lease = store.lease('test')
+    await using writer = store.writer(lease)
+    await writer.putReference(block, { path: '/gone', offset: 0, length: 200_000, mtimeMs: 0 })
+    await Promise.all([writer.flush(), Promise.resolve().then(() => writer.put(block))])
+    await writer.flush()
+    assert.deepEqual((await store.get(block.cid)).bytes, block.bytes)
+  }),
+)
+
+both('what has been put counts as here while its commit is under way', ({ withStore }) =>
+  withStore(async (store) => {
+    using lease = store.lease('test')
+    await using writer = store.writer(lease)
+    // As many as make the file be committed as soon as it is written.
+    for (let index = 1; index < limits.writeBlocksMax / 4; index++) await writer.put(raw(`small ${index}`))
+    const block = raw(randomBytes(200_000))
+    await writer.put(block)
+    await until('it is committed', async () => {
+      assert.ok(writer.touch(block.cid))
+      return store.has(block.cid)
+    })
+  }),
+)
+
 both('what was touched twice is collected once its lease has ended', ({ withStore }) =>
   withStore(async (store) => {
     const block = raw(randomBytes(200_000))
