@@ -1,7 +1,8 @@
 // Whether a home is a copy: what a backup brought back, or what somebody duplicated. Such a one does not know what the other has
 // written since, and must not go on counting under the same name: its writes would be taken for old ones, and lost. So where the
-// catalog lies on its disk is noted, and a home that finds itself elsewhere takes a new name for its records. A catalog that was
-// written over in place, or a whole disk that was set back, is not noticed.
+// catalog lies on its disk is noted, and a home that finds itself elsewhere takes a new name for its records. So does one whose
+// identity, which is written once, was written again: a backup was copied over its files. A catalog alone that was written over
+// in place, or a whole disk that was set back, is not noticed. One that is taken for a copy and is none only counts anew.
 import { stat } from 'node:fs/promises'
 import type { Log } from '../base/log.ts'
 import type { Table } from '../core/ports.ts'
@@ -16,11 +17,12 @@ export async function noticeCopy(
   tables: { home: Table; records: Table },
 ): Promise<void> {
   const { ino, birthtimeNs } = await stat(home.at('catalog/data.mdb'), { bigint: true })
-  const place = Buffer.from(`${ino} ${birthtimeNs}`)
+  const { ctimeNs } = await stat(home.at('identity.key'), { bigint: true })
+  const place = Buffer.from(`${ino} ${birthtimeNs} ${ctimeNs}`)
   const noted = tables.home.get(placeRow)
   if (noted && place.equals(noted)) return
   if (noted) {
-    log.warn('this home is a copy of another, or was restored: its records are counted anew')
+    log.warn('this home seems to be a copy, or restored from one: its records are counted anew')
     await renewStore(tables.records)
   }
   // Last, or a crash in between would hide it.
