@@ -197,7 +197,8 @@ export class DriverWorker implements Worker {
     await presence.update()
     this.#noticeMembers()
     const mayEnd = await this.#hearTime(signal)
-    this.#noticeEnds()
+    // By a clock that nobody confirms, ends would be noticed that are still to come.
+    if (mayEnd) this.#noticeEnds()
     const nowMs = clock.monotonicMs()
     if (this.#sweptAtMs === undefined || nowMs - this.#sweptAtMs >= times.pinsConfirmedMs) {
       this.#sweptAtMs = nowMs

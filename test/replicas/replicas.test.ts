@@ -409,6 +409,24 @@ test('a pin ends when the others say so, if the clock of whoever pinned it is wr
   assert.equal(await world.status(dag), undefined)
 })
 
+test('a pin ends in time though the clock of its driver was wrong while nobody answered it', async () => {
+  await using world = await World.of(names)
+  const dag = world.dag()
+  const driver = world.walk(dag)[0]!
+  const others = names.filter((name) => name !== driver)
+  const endsMs = world.clock.nowMs() + hourMs
+  await world.pin(others[0]!, dag, { expiresMs: endsMs })
+  await world.rest(hourMs / 2)
+  for (const name of others) world.peer(name).network.refuses = true
+  await world.restart(driver, { skewMs: 24 * hourMs })
+  await world.rest(60_000)
+  for (const name of others) world.peer(name).network.refuses = false
+  await world.rest(endsMs - world.clock.nowMs() - 1)
+  assert.equal((await world.status(dag))?.held, 3)
+  await world.rest(2 * times.pinsPollMs)
+  assert.equal(await world.status(dag), undefined)
+})
+
 for (const how of [true, 'garbage', 'silence'] as const)
   test(`a holder that deletes what it accepted is found out, counts no more, and is replaced (${how})`, async () => {
     await using world = await World.of(names)
