@@ -44,8 +44,9 @@ export class StoreWriter implements BlockWriter {
   #underwayBytes = 0
   #underwayBlocks = 0
   readonly #fileWrites = new Set<Promise<void>>()
-  /** Blocks whose files are being written, and those in commits that have not ended. */
+  /** Blocks whose files are being written. */
   readonly #writing = new Set<string>()
+  /** What is in commits that have not ended. */
   readonly #committing = new Map<string, Kept>()
   #commits: Promise<void> = Promise.resolve()
   #failure: Error | undefined
