@@ -151,6 +151,7 @@ export function strangers(
   const adders = new Set(
     history.operations.flatMap(({ kind, dag, peer }) => (kind === 'pin' ? [`${dag} ${peer}`] : [])),
   )
+  const staying = new Set(members.flatMap(({ name, isLeaving }) => (isLeaving ? [] : [name])))
   return members.flatMap(({ name, pinned }) =>
     [...pinned].flatMap((dag) => {
       const pin = known.get(dag)
@@ -158,6 +159,9 @@ export function strangers(
       if (pin && !isOver(pin, wallMs) && (pin.holders.includes(name) || adders.has(`${dag} ${name}`))) return []
       // What is lost nobody can take over: who has something left of it lets go only when it ends.
       if (pin && !isOver(pin, wallMs) && !whole.has(dag)) return []
+      // Who leaves lets go when enough of those that stay have it. Whether they could is looked at above.
+      const isShort = pin && pin.holders.filter((holder) => staying.has(holder)).length < pin.copies
+      if (isShort && isLive(pin, wallMs) && !staying.has(name)) return []
       const sentence = `${name} keeps ${dag}, ${pin && isLive(pin, wallMs) ? `which ${pin.holders.join(' ')} hold` : 'which is no pin any more'}`
       return [{ checker: 'nobody else keeps it', sentence, key: dag }]
     }),
