@@ -1,5 +1,6 @@
 // What a change of members would move, before anybody makes it: pure. Every pin's holders are chosen for the members as they
-// are and as they would be; what only the second choice names is what would be copied.
+// are and as they would be; what only the second choice names is what would be copied. How full the members are is not looked
+// at, but nothing goes to one that gives less than it needs.
 import type { RingMember } from '../core/member.ts'
 import type { PeerId } from '../core/peer.ts'
 import { ringOf, viewOf } from '../placement/ring.ts'
@@ -26,14 +27,14 @@ export function changedMembers(members: readonly RingMember[], change: Change): 
 export function previewOf(pins: Iterable<PreviewedPin>, members: readonly RingMember[]): Omit<Preview, 'unreached'> {
   const view = viewOf(members)
   const ring = ringOf(view)
-  const zones = new Map(members.map(({ peer, zone }) => [peer, zone]))
+  const memberOf = new Map(members.map((member) => [member.peer, member]))
   const preview = { pins: 0, bytes: 0, byPeer: {} as Record<PeerId, number>, short: 0 }
   for (const { partition, sizeBytes, copies, holders, except } of pins) {
-    const walk = ring.owners(partition, members.length).filter((peer) => !except.has(peer))
-    const target = chooseHolders(
-      walk.map((peer) => ({ peer, zone: zones.get(peer) ?? '' })),
-      copies,
-    )
+    const walk = ring
+      .owners(partition, members.length)
+      .flatMap((peer) => memberOf.get(peer) ?? [])
+      .filter(({ peer, capacity }) => !except.has(peer) && capacity >= sizeBytes)
+    const target = chooseHolders(walk, copies)
     const taking = target.filter((peer) => !holders.includes(peer))
     if (target.length < copies) preview.short++
     if (taking.length > 0) preview.pins++

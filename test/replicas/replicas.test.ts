@@ -651,6 +651,15 @@ test('what a change of members would move is told before', async () => {
   for (const { dag } of pins) assert.equal(world.named(dag).filter((name) => name !== 'B').length, 3)
 })
 
+test('nothing is said to move to a member that gives less than it needs', async () => {
+  await using world = await World.of(['A', 'B'])
+  await world.join('S', { zone: 'garage', capacity: 10 })
+  await world.pin('A', world.dag(), { copies: 2 })
+  await world.rest()
+  const preview = await world.run(world.peer('A').replicas.preview({ kind: 'forget', peer: 'B' as PeerId }))
+  assert.deepEqual([preview.pins, preview.bytes, preview.short], [0, 0, 1])
+})
+
 test('a pin that was made without anybody is told when there is somebody', async () => {
   await using world = await World.of(['A', 'B'])
   const dag = world.dag()
